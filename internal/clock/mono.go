@@ -1,0 +1,6 @@
+package clock
+
+import "time"
+
+// processStart stands in for boot where the OS offers no boot clock.
+var processStart = time.Now()
