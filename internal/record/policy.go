@@ -53,8 +53,7 @@ type DoorPolicy struct {
 	OfflineMaxAge   time.Duration `json:"offline_max_age"`          // ns without the hub until entry fails closed [T-21]
 	UnsyncedEntry   bool          `json:"unsynced_entry,omitempty"` // entry with a clock that is only order [T-39]
 	AntiPassback    bool          `json:"antipassback,omitempty"`
-	EmergencyExit   bool          `json:"emergency_exit,omitempty"` // 非常用: every opening is a fact
-	OperatingClosed bool          `json:"closed,omitempty"`         // 閉室 by its manager: refuses entry, never exit
+	OperatingClosed bool          `json:"closed,omitempty"` // 閉室 by its manager: refuses entry, never exit
 }
 
 // Permit is 事前許可 of one person for rooms.
