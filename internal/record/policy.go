@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 )
 
 // PolicyChunkSize bounds one chunk; MaxPolicy bounds the unpacked policy.
@@ -198,4 +200,23 @@ type PolicyMessage struct {
 	Head    []byte `json:"head,omitempty"`
 	Index   int    `json:"index"`
 	Chunk   []byte `json:"chunk,omitempty"`
+}
+
+// PeekChunks reads the number of chunks from a head without checking its
+// signature, so that a receiver knows when it has all of them. Nothing else of
+// an unchecked head may be used.
+func PeekChunks(head []byte) (int, error) {
+	var env dsse.Envelope
+	if err := json.Unmarshal(head, &env); err != nil {
+		return 0, Fail(CodeMalformed, fmt.Errorf("policy head: %w", err))
+	}
+	body, err := env.DecodeB64Payload()
+	if err != nil {
+		return 0, Fail(CodeMalformed, fmt.Errorf("policy head: %w", err))
+	}
+	var h PolicyHead
+	if err := json.Unmarshal(body, &h); err != nil {
+		return 0, Fail(CodeMalformed, fmt.Errorf("policy head: %w", err))
+	}
+	return len(h.Chunks), nil
 }

@@ -2,12 +2,12 @@
 // input and now to the next state and a list of effects, in order. It touches
 // no clock, disk or network, starts no goroutine, and never waits.
 //
-//	             card (+PIN)            door opens
-//	  ┌──────┐ ──── grant ───▶ ┌──────────┐ ───▶ ┌──────┐ ─ held too long ─▶ ┌─────────┐
-//	  │locked│ ◀── time out ── │ unlocked │      │ open │                    │held open│
-//	  └──────┘ ◀─────────────── door closes ──── └──────┘ ◀── door closes ── └─────────┘
-//	    │   └─── opens with no grant, exit button, fire or key ──▶ forced ─── closes ──▶ locked
-//	    └─ fire (any state) ──▶ released ─── re-armed by a named person ──▶ locked
+//	           card (+PIN)            door opens
+//	┌──────┐ ──── grant ───▶ ┌──────────┐ ───▶ ┌──────┐ ─ held too long ─▶ ┌─────────┐
+//	│locked│ ◀── time out ── │ unlocked │      │ open │                    │held open│
+//	└──────┘ ◀─────────────── door closes ──── └──────┘ ◀── door closes ── └─────────┘
+//	  │   └─── opens with no grant, exit button, fire or key ──▶ forced ─── closes ──▶ locked
+//	  └─ fire (any state) ──▶ released ─── re-armed by a named person ──▶ locked
 //
 // A Record effect stands before the effect it explains: the caller makes it
 // durable first, and drops the rest of the list when it cannot [T-40]. Nothing
