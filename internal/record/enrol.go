@@ -169,3 +169,12 @@ type Problem struct {
 	JA   string `json:"ja"`
 	EN   string `json:"en"`
 }
+
+// PeekRoot reads the root that a sealed key list names, without checking the
+// signature: the caller compares it with the pin first and opens the list with
+// it then.
+func PeekRoot(sealed []byte) (PublicKey, error) {
+	var l KeyList
+	err := peek(sealed, &l)
+	return l.Root, err
+}

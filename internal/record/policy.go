@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"io"
 	"time"
-
-	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 )
 
 // PolicyChunkSize bounds one chunk; MaxPolicy bounds the unpacked policy.
@@ -203,20 +201,9 @@ type PolicyMessage struct {
 }
 
 // PeekChunks reads the number of chunks from a head without checking its
-// signature, so that a receiver knows when it has all of them. Nothing else of
-// an unchecked head may be used.
+// signature, so that a receiver knows when it has all of them.
 func PeekChunks(head []byte) (int, error) {
-	var env dsse.Envelope
-	if err := json.Unmarshal(head, &env); err != nil {
-		return 0, Fail(CodeMalformed, fmt.Errorf("policy head: %w", err))
-	}
-	body, err := env.DecodeB64Payload()
-	if err != nil {
-		return 0, Fail(CodeMalformed, fmt.Errorf("policy head: %w", err))
-	}
 	var h PolicyHead
-	if err := json.Unmarshal(body, &h); err != nil {
-		return 0, Fail(CodeMalformed, fmt.Errorf("policy head: %w", err))
-	}
-	return len(h.Chunks), nil
+	err := peek(head, &h)
+	return len(h.Chunks), err
 }
