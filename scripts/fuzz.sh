@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Runs every native fuzz target for FUZZTIME, then the broker's storm of
+# FUZZPACKETS malformed packets. New failures are left in testdata/fuzz of the
+# package: commit them with the fix.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+: "${FUZZTIME:=30s}" "${FUZZPACKETS:=1000000}"
+
+ran=0
+while IFS=: read -r file name; do
+	package=./$(dirname "$file")
+	echo "== $package $name ($FUZZTIME)"
+	go test -run '^$' -fuzz "^$name\$" -fuzztime "$FUZZTIME" "$package"
+	ran=$((ran + 1))
+done < <(grep -ro --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' -- * | sed 's/:func /:/' | sort)
+
+echo "== broker storm ($FUZZPACKETS packets)"
+SEKIMORI_FUZZ_PACKETS=$FUZZPACKETS go run ./internal/tools/testgate -label storm -each -count=1 -timeout 60m -run 'Storm|Hostile' ./hub/internal/broker/...
+echo "ok: $ran fuzz targets and the storm"
