@@ -17,7 +17,7 @@ import (
 )
 
 // limit is the exposure systemd-analyze may see in a unit, in its own points
-// from 0 (locked up) to 10 [001-4.5(2)].
+// from 0 (locked up) to 10.
 const limit = 2.0
 
 var units = map[string]string{
@@ -44,6 +44,8 @@ func parse(text string) (map[string][]string, error) {
 	return unit, s.Err()
 }
 
+// TestUnitsSayWhatTheServicesNeed: among others, systemd itself refuses every
+// port but the documented ones [001-4.3(2)].
 func TestUnitsSayWhatTheServicesNeed(t *testing.T) {
 	common := map[string]string{
 		"Service.Type": "notify", "Service.NotifyAccess": "main", "Service.WatchdogSec": "30", "Service.Restart": "always", "Service.RestartSec": "2",

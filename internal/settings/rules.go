@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 // rules is what a struct tag says of one field.
@@ -38,6 +39,9 @@ func rulesOf(t reflect.Type) []rules {
 		}
 		if name == "" {
 			panic(fmt.Sprintf("settings: %s.%s needs a yaml tag", t, f.Name))
+		}
+		if f.Type == reflect.TypeFor[time.Duration]() {
+			panic(fmt.Sprintf("settings: %s.%s: a time.Duration would be read as nanoseconds, use settings.Duration", t, f.Name))
 		}
 		r := rules{name: name, index: i}
 		if err := r.parse(f.Tag.Get("settings"), f.Type); err != nil {

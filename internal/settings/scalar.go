@@ -12,10 +12,12 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// wholeNumber leaves out 010, which is ten to a person and eight to YAML.
 var (
+	// wholeNumber leaves out 010, which is ten to a person and eight to YAML.
 	wholeNumber = regexp.MustCompile(`^(?:-?(?:0|[1-9][0-9]*)|0x[0-9A-Fa-f]+)$`)
-	idForm      = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+	// idForm keeps the names of rooms out of IDs, which travel in topics and
+	// certificates [T-26, 001-3.1(2)イ].
+	idForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 )
 
 func isScalar(v reflect.Value) bool {

@@ -1,7 +1,7 @@
 // Package settings reads the YAML settings of every sekimori program, and is
 // unforgiving and helpful at once: nothing unknown, doubtful or missing is let
 // through, and every fault is told in one go with its place, what is wrong and
-// how to mend it, in Japanese and in English [002-25(2)].
+// how to mend it, in Japanese and in English.
 //
 //	file ─ lint ─ parse ─ walk against the Go struct ─ Validate hooks ─ value
 //	         │      │        │                            │
