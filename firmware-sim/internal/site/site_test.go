@@ -1,0 +1,64 @@
+package site_test
+
+import (
+	"strings"
+	"testing"
+
+	"sekimori/firmware-sim/internal/site"
+	"sekimori/internal/settings"
+)
+
+func TestFixtureCity(t *testing.T) {
+	s, err := site.Load("../../../configs/sim.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := s.Table()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, ok := table.Lookup("0000012345")
+	if !ok || b.Text() != "26:06181cc0" {
+		t.Errorf("the card of P07 is %s", b.Text())
+	}
+	for _, number := range []string{"0000010001", "0000010005", "0000010008", "0000010011", "0000099999"} {
+		if _, ok := table.Lookup(number); !ok {
+			t.Errorf("card %s is missing", number)
+		}
+	}
+	if len(s.Controllers) != 2 || s.Controllers[0].Readers[1].Address != 1 || !s.Controllers[0].Buses[0].Paced {
+		t.Errorf("the controllers are %+v", s.Controllers)
+	}
+	if !s.Controllers[1].Doors[0].Spec().FailSafe || s.Controllers[0].Doors[0].Spec().FailSafe {
+		t.Error("D31 is fail-secure and D21 fail-safe")
+	}
+}
+
+func TestFaultsAreTold(t *testing.T) {
+	const text = `version: 1
+cards:
+  - {number: "1", format: h10301, facility: 12, id: 99999}
+controllers:
+  - id: DC-1
+    buses: [{name: b}]
+    doors: [{id: D1, lock: fail-safe}]
+    readers:
+      - {id: r1, door: D1, kind: osdp, bus: b, address: 0}
+      - {id: r2, door: D1, kind: osdp, bus: b, address: 0}
+      - {id: r3, door: D9, kind: osdp}
+      - {id: r4, door: D1, kind: wiegand, interval_us: 1}
+  - id: DC-2
+    doors: [{id: D1, lock: fail-secure, relay_active: medium}]
+    readers: [{id: r1, door: D1, kind: wiegand}]
+`
+	var s site.Site
+	err := settings.Parse("sim.yaml", []byte(text), &s)
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, want := range []string{"card-table", "same-place", "readers[2].door", "missing-bus", "pulse-timing", "duplicate-id", "relay_active"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("not told: %s\n%v", want, err)
+		}
+	}
+}
