@@ -10,6 +10,7 @@ package wareki
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"sekimori/internal/clock"
@@ -71,15 +72,7 @@ func Month(t time.Time) string {
 
 // Minute is 令和8年6月15日 9:02, as registers print it.
 func Minute(t time.Time) string {
-	return Date(t) + " " + t.In(clock.JST).Format("15:04")[hourPad(t):]
-}
-
-// hourPad is 1 where the hour has one digit: 9:02, not 09:02.
-func hourPad(t time.Time) int {
-	if t.In(clock.JST).Hour() < 10 {
-		return 1
-	}
-	return 0
+	return Date(t) + " " + strings.TrimPrefix(t.In(clock.JST).Format("15:04"), "0")
 }
 
 // FiscalYear is the 年度 of t, named by the year it begins in: January to March
