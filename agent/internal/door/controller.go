@@ -129,6 +129,21 @@ func (c *Controller) Send(ctx context.Context, in decide.Input) error {
 	}
 }
 
+// Preload puts a policy in force before Run.
+func (c *Controller) Preload(p *record.Policy) { c.state.Policy = p }
+
+// Turns tells whether the loop answers within a second or so.
+func (c *Controller) Turns(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	select {
+	case c.looks <- func(decide.State) {}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
 // Run works until ctx ends and leaves the relays as they rest. It returns when
 // every reader and watcher it started has.
 func (c *Controller) Run(ctx context.Context) error {

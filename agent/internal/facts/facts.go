@@ -50,24 +50,32 @@ func (w *Writer) UnderPolicy(version uint64, pack string) {
 // Write makes one fact durable. The time of the fact is that of the call, not
 // of the write. Safety facts may use the journal's reserve.
 func (w *Writer) Write(ctx context.Context, kind record.Kind, body any, safety bool) error {
-	raw, err := json.Marshal(body)
-	if err != nil {
-		return fmt.Errorf("fact %s: %w", kind, err)
-	}
 	now, policy := w.clock.Now(), w.policy.Load()
 	class := journal.Normal
 	if safety {
 		class = journal.Safety
 	}
-	_, err = w.journal.Append(ctx, class, func(p journal.Position) ([]byte, error) {
-		return record.Event{
-			V: record.EventVersion, Device: w.device, Epoch: p.Epoch, Seq: p.Seq, Prev: p.Prev,
-			Boot: w.boot, Mono: now.Mono, Wall: now.Wall, Quality: now.Quality,
-			Policy: policy.version, Pack: policy.pack, Kind: kind, Body: raw,
-		}.Encode()
+	_, err := w.journal.Append(ctx, class, func(p journal.Position) ([]byte, error) {
+		return encode(record.Event{Device: w.device, Boot: w.boot, Policy: policy.version, Pack: policy.pack, Kind: kind}, now, p, body)
 	})
 	if err != nil {
 		return fmt.Errorf("fact %s: %w", kind, err)
 	}
 	return nil
+}
+
+// Event builds the bytes of a row that the journal writes by itself.
+func Event(device record.DeviceID, boot record.BootID, now timekeeper.Reading, p journal.Position, kind record.Kind, body any) ([]byte, error) {
+	return encode(record.Event{Device: device, Boot: boot, Kind: kind}, now, p, body)
+}
+
+func encode(e record.Event, now timekeeper.Reading, p journal.Position, body any) ([]byte, error) {
+	raw, err := json.Marshal(body)
+	if err != nil {
+		return nil, fmt.Errorf("body of %s: %w", e.Kind, err)
+	}
+	e.V, e.Body = record.EventVersion, raw
+	e.Epoch, e.Seq, e.Prev = record.Epoch(p.Epoch), p.Seq, record.Hash(p.Prev)
+	e.Mono, e.Wall, e.Quality = now.Mono, now.Wall, now.Quality
+	return e.Encode()
 }

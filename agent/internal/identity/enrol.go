@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"sekimori/agent/internal/files"
+	"sekimori/internal/clock"
 	"sekimori/internal/record"
 )
 
@@ -63,7 +64,7 @@ func Enrol(ctx context.Context, dir, hub string, device record.DeviceID, code re
 // was made at a time that has certainly passed.
 func issuedOrNow(l record.KeyList) func() time.Time {
 	return func() time.Time {
-		if now := time.Now(); now.After(l.Issued) {
+		if now := clock.Now(); now.After(l.Issued) {
 			return now
 		}
 		return l.Issued

@@ -85,6 +85,16 @@ func (j *Journal) evictIf(wanted func(*segment) bool) (bool, error) {
 	if err := j.writeState(true); err != nil {
 		return false, err
 	}
+	removed, err := j.remove(victim)
+	if !removed {
+		return false, err
+	}
+	// One by one: if a later removal survived a power cut and an earlier one
+	// did not, it would look as if records had been lost between.
+	return true, j.fs.SyncDir(j.dir)
+}
+
+func (j *Journal) remove(victim *segment) (bool, error) {
 	j.files.Lock()
 	defer j.files.Unlock()
 	j.mu.Lock()

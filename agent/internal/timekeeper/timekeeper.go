@@ -33,6 +33,8 @@ const (
 	saveEvery = time.Minute
 )
 
+const file = "lasttime.json"
+
 // Reading is one look at the clock.
 type Reading struct {
 	Wall    time.Time
@@ -64,7 +66,7 @@ type saved struct {
 // Open reads the last-known time from dir. anomaly is not nil when the OS clock
 // was not believed.
 func Open(dir string, boot record.BootID) (k *Keeper, anomaly *record.ClockSet, err error) {
-	k = &Keeper{path: filepath.Join(dir, "lasttime.json"), boot: boot}
+	k = &Keeper{path: filepath.Join(dir, file), boot: boot}
 	var s saved
 	found, err := files.ReadJSON(k.path, &s)
 	if err != nil {
@@ -82,6 +84,11 @@ func Open(dir string, boot record.BootID) (k *Keeper, anomaly *record.ClockSet, 
 		anomaly = &record.ClockSet{Before: osNow.UTC(), After: k.base.Add(mono).UTC(), Step: k.base.Add(mono).Sub(osNow), Why: "the clock of the board is before the last-known time, or too far ahead of it"}
 	}
 	return k, anomaly, nil
+}
+
+// Begin sets the first last-known time, from the hub that enrolled this device.
+func Begin(dir string, boot record.BootID, hub time.Time) error {
+	return files.WriteJSON(filepath.Join(dir, file), saved{Wall: hub.UTC(), Boot: boot, Mono: clock.Mono(), Quality: record.TimeEstimated})
 }
 
 // plausible is before this program existed: a clock that says less is reset.

@@ -152,6 +152,17 @@ func (d *Disk) Crash() {
 	d.down, d.crashAt, d.space = false, 0, 0
 }
 
+// Kill ends the program and not the power: handles and locks are gone, and what
+// was written is still seen, but is no safer than before. Faults stay armed,
+// except the power cut.
+func (d *Disk) Kill() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.locks = map[string]bool{}
+	d.boot++
+	d.down, d.crashAt = false, 0
+}
+
 // settle leaves of a file what a power cut may leave: every write is cut at
 // random bytes and each piece is kept or not.
 func (d *Disk) settle(f *inode) {

@@ -1,0 +1,94 @@
+// Package watch makes this agent a witness of the hub's ledger: it keeps the
+// newest checkpoint it was shown and demands that each next one extends it.
+// The hub whose log is doubted cannot take the checkpoint back.
+package watch
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"sekimori/agent/internal/files"
+	"sekimori/internal/record"
+)
+
+// Witness is safe for concurrent use.
+type Witness struct {
+	path string
+	key  func() string // of the log, from the newest key list
+
+	mu      sync.Mutex
+	held    record.Checkpoint // guarded by mu
+	doubted record.Hash       // guarded by mu; the root last reported, so that one lie is one fact
+}
+
+// kept is the newest checkpoint with its signature, for `checkpoint export`.
+type kept struct {
+	Note []byte            `json:"note"`
+	Is   record.Checkpoint `json:"is"`
+}
+
+// Open reads the checkpoint held in dir.
+func Open(dir string, key func() string) (*Witness, error) {
+	w := &Witness{path: filepath.Join(dir, "checkpoint.json"), key: key}
+	var k kept
+	if _, err := files.ReadJSON(w.path, &k); err != nil {
+		return nil, fmt.Errorf("held checkpoint: %w", err)
+	}
+	w.held = k.Is
+	return w, nil
+}
+
+// Held is the size and root of the newest checkpoint.
+func (w *Witness) Held() (int64, record.Hash) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.held.Size, w.held.Root
+}
+
+// Look checks a view and keeps its checkpoint if it extends the one held. A
+// view that does not is a doubt, reported once per root shown.
+func (w *Witness) Look(view record.LogView) (*record.LedgerDoubt, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if view.From != w.held.Size {
+		return nil, nil // made for a size held earlier; the next one will fit
+	}
+	next, err := record.CheckView(w.key(), w.held, view)
+	if err != nil {
+		return w.doubtLocked(next, err), nil
+	}
+	if next.Size == w.held.Size {
+		return nil, nil
+	}
+	if err := files.WriteJSON(w.path, kept{Note: view.Checkpoint, Is: next}); err != nil {
+		return nil, fmt.Errorf("keep checkpoint: %w", err)
+	}
+	w.held = next
+	return nil, nil
+}
+
+func (w *Witness) doubtLocked(shown record.Checkpoint, cause error) *record.LedgerDoubt {
+	if shown.Root == w.doubted && shown.Size != 0 {
+		return nil
+	}
+	w.doubted = shown.Root
+	return &record.LedgerDoubt{
+		Code: record.CodeOf(cause), HeldSize: w.held.Size, HeldRoot: w.held.Root,
+		ShownSize: shown.Size, ShownRoot: shown.Root, Detail: cause.Error(),
+	}
+}
+
+// Export is the signed note held in dir, for `sekimori-hub verify --against`.
+func Export(dir string) ([]byte, error) {
+	var k kept
+	found, err := files.ReadJSON(filepath.Join(dir, "checkpoint.json"), &k)
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		return nil, fmt.Errorf("no checkpoint is held yet: %w", os.ErrNotExist)
+	}
+	return k.Note, nil
+}

@@ -1,0 +1,70 @@
+package agent
+
+import (
+	"errors"
+
+	"sekimori/agent/internal/journal"
+	"sekimori/agent/internal/uplink"
+	"sekimori/internal/record"
+)
+
+// outbox shows the journal to the uplink.
+type outbox struct{ *journal.Journal }
+
+// After finds the next run of entries without a gap.
+func (o outbox) After(epoch record.Epoch, seq uint64, n, bytes int) ([]uplink.Entry, uint64, error) {
+	reached := epoch.IsZero()
+	for _, e := range o.Epochs() {
+		from := e.Acked + 1
+		if record.Epoch(e.Epoch) == epoch {
+			reached, from = true, seq+1
+		}
+		if !reached || from > e.Last {
+			continue
+		}
+		recs, err := o.Read(e.Epoch, from, n, bytes)
+		if err != nil {
+			return nil, 0, err
+		}
+		if len(recs) > 0 {
+			return contiguous(recs), recs[0].Seq - from, nil
+		}
+	}
+	return nil, 0, nil
+}
+
+func contiguous(recs []journal.Record) []uplink.Entry {
+	var out []uplink.Entry
+	for i, r := range recs {
+		if r.Seq != recs[0].Seq+uint64(i) {
+			break
+		}
+		out = append(out, uplink.Entry{Epoch: record.Epoch(r.Epoch), Seq: r.Seq, Event: r.Event, Salt: r.Salt})
+	}
+	return out
+}
+
+// Held takes the hub's word of what it holds. An epoch the hub does not name is
+// one it has nothing of.
+func (o outbox) Held(list []record.Held) error {
+	held := map[journal.Epoch]uint64{}
+	for _, h := range list {
+		held[journal.Epoch(h.Epoch)] = h.Seq
+	}
+	for _, e := range o.Epochs() {
+		seq, named := held[e.Epoch]
+		var err error
+		switch {
+		case seq > e.Acked:
+			err = o.Acknowledge(e.Epoch, seq)
+		case named && seq < e.Acked:
+			_, err = o.Rewind(e.Epoch, seq)
+		}
+		// A journal behind the hub's word has already begun a new epoch, which
+		// says so in its first row; sending goes on from there.
+		if err != nil && !errors.Is(err, journal.ErrAhead) && !errors.Is(err, journal.ErrUnknownEpoch) {
+			return err
+		}
+	}
+	return nil
+}
