@@ -162,7 +162,7 @@ func (w *work) order(d *Door, o record.Order) {
 			w.do(Record{Kind: record.KindOrderRejected, Body: record.Rejected{Code: record.CodeOrderUnknown, Detail: "door is not waiting to be re-armed"}})
 			return
 		}
-		d.Released = false
+		d.Released, d.Grant, d.Pending = false, nil, nil
 		w.do(Record{Kind: record.KindRearmed, Body: state, Safety: true}, Lock{d.Code})
 	case record.PurposeCloseRoom:
 		d.Closed = true
