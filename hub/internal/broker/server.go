@@ -158,6 +158,9 @@ func (srv *Server) admit(ctx context.Context, conn net.Conn) {
 	s, ok := srv.authenticate(ctx, conn, host, origin)
 	srv.gate.accepted(origin)
 	if ok {
+		// Closing the connection is not enough: a reader that waits for room in
+		// its lane does not look at it.
+		defer context.AfterFunc(ctx, s.end)()
 		s.run()
 	}
 }
