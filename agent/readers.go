@@ -68,17 +68,17 @@ func (s Settings) readers(lines drivers.Lines) (map[string]drivers.Reader, error
 				}
 				made[r.ID] = reader
 			case "osdp":
-				onBus[r.Bus] = append(onBus[r.Bus], osdp.ReaderConfig{ID: r.ID, Address: r.Address})
+				onBus[r.Bus] = append(onBus[r.Bus], osdp.ReaderConfig{Reader: r.ID, Address: byte(r.Address)})
 			}
 		}
 	}
 	for _, b := range s.Buses {
-		bus, err := osdp.NewBus(osdp.Config{Name: b.ID, Baud: b.Baud, Readers: onBus[b.ID]}, line.Serial(b.Port, b.Baud))
+		bus, err := osdp.NewBus(osdp.Config{Baud: b.Baud, Readers: onBus[b.ID]}, line.Serial(b.Port, b.Baud))
 		if err != nil {
 			return nil, fmt.Errorf("bus %s: %w", b.ID, err)
 		}
-		for _, r := range onBus[b.ID] {
-			made[r.ID] = bus.Reader(r.ID)
+		for i, r := range bus.Readers() {
+			made[onBus[b.ID][i].Reader] = r
 		}
 	}
 	return made, nil
