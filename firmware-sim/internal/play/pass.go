@@ -24,12 +24,12 @@ type Control interface {
 type Outcome struct {
 	Door     string `json:"door"`
 	Released bool   `json:"released"`
-	// AfterMS is from the last factor (the last pulse or key) to the release.
-	// It is below zero when the lock was released before, by a fire for example.
-	AfterMS float64 `json:"after_ms"`
 	// Releases is how often the lock was released for this passage: once, if
-	// all is well.
+	// all is well; not at all, if it was released already.
 	Releases int `json:"releases"`
+	// AfterMS is from the last factor (the last pulse or key) to the first of
+	// those releases.
+	AfterMS float64 `json:"after_ms"`
 }
 
 // Pass is a person's passage: card, PIN, wait for the release, open, walk,
