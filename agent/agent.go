@@ -167,10 +167,7 @@ func Run(ctx context.Context, c Config) (err error) {
 // open prepares everything that must be there before a door is touched.
 func (a *agent) open(ctx context.Context) error {
 	var anomaly *record.ClockSet
-	var err error
-	if a.time, anomaly, err = timekeeper.Open(a.StateDir, a.boot); err != nil {
-		return err
-	}
+	a.time, anomaly = timekeeper.Open(a.StateDir, a.boot)
 	if err := a.openJournal(ctx); err != nil {
 		return err
 	}

@@ -149,7 +149,7 @@ func (o Options) check() (Options, error) {
 	setDefault(&o.Keep, 90*day)
 	var errs []error
 	if o.Notice == nil {
-		errs = append(errs, errors.New("Notice is required"))
+		errs = append(errs, errors.New("no Notice: it is required"))
 	}
 	if o.SegmentBytes < minSegment {
 		errs = append(errs, fmt.Errorf("SegmentBytes %d: at least %d", o.SegmentBytes, minSegment))

@@ -64,26 +64,29 @@ type saved struct {
 }
 
 // Open reads the last-known time from dir. anomaly is not nil when the OS clock
-// was not believed.
-func Open(dir string, boot record.BootID) (k *Keeper, anomaly *record.ClockSet, err error) {
+// was not believed or the last-known time is lost.
+func Open(dir string, boot record.BootID) (k *Keeper, anomaly *record.ClockSet) {
 	k = &Keeper{path: filepath.Join(dir, file), boot: boot}
 	var s saved
-	found, err := files.ReadJSON(k.path, &s)
-	if err != nil {
-		return nil, nil, fmt.Errorf("last-known time: %w", err)
+	found, damaged := files.ReadJSON(k.path, &s)
+	if damaged != nil { // the doors must be served all the same, without trusting any clock
+		s = saved{}
 	}
 	osNow, mono := clock.Now(), clock.Mono()
 	k.floor = s.Wall
 	switch {
 	case found && s.Boot == boot && mono >= s.Mono:
 		k.base, k.quality = s.Wall.Add(-s.Mono), s.Quality
-	case !osNow.Before(s.Wall) && (!found || osNow.Sub(s.Wall) <= maxAbsence) && osNow.After(plausible):
+	case damaged == nil && !osNow.Before(s.Wall) && (!found || osNow.Sub(s.Wall) <= maxAbsence) && osNow.After(plausible):
 		k.base, k.quality = osNow.Add(-mono), record.TimeEstimated
 	default:
 		k.base, k.quality = latest(s.Wall, plausible).Add(-mono), record.TimeUnsynced
 		anomaly = &record.ClockSet{Before: osNow.UTC(), After: k.base.Add(mono).UTC(), Step: k.base.Add(mono).Sub(osNow), Why: "the clock of the board is before the last-known time, or too far ahead of it"}
+		if damaged != nil {
+			anomaly.Why = "the last-known time cannot be read: " + damaged.Error()
+		}
 	}
-	return k, anomaly, nil
+	return k, anomaly
 }
 
 // Begin sets the first last-known time, from the hub that enrolled this device.
