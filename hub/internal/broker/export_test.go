@@ -16,6 +16,7 @@ func (srv *Server) ServePlain(conn net.Conn, id Identity) {
 	}
 	_ = conn.SetDeadline(time.Time{})
 	s.expires = time.Now().Add(time.Hour)
+	s.idle = time.Minute
 	s.run()
 }
 
@@ -37,3 +38,6 @@ var (
 	ErrOversized = errOversized
 	ErrForbidden = errForbidden
 )
+
+// CloseListener gives the port back: connections then come by ServePlain only.
+func (srv *Server) CloseListener() { srv.listener.Close() }

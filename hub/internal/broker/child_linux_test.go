@@ -1,0 +1,88 @@
+package broker_test
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"sekimori/hub/internal/broker"
+	"sekimori/hub/internal/broker/brokertest"
+)
+
+// The child is killed: it comes back at the same address with the lists as they
+// were last set, and its findings reach the parent.
+func TestChildIsRestarted(t *testing.T) {
+	ca := brokertest.NewCA(t)
+	v := supervise(t, childConfig(t, ca))
+	addr := await(t, v.ready, "child")
+	d31, d33 := ca.Device(t, "DC-31"), ca.Device(t, "DC-33")
+	first, err := brokertest.Connect(addr, ca.ClientTLS(&d31), "DC-31")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	if err := v.s.Update(broker.Access{Allow: []string{"DC-31", "DC-33"}, Revoked: []string{d31.Serial}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Ended(); err != nil {
+		t.Errorf("live update: %v", err)
+	}
+	if f := await(t, v.findings, "finding"); f.Kind != broker.KindRevokedCertificate || f.Identity != "DC-31" {
+		t.Errorf("finding %+v", f)
+	}
+	second, err := brokertest.Connect(addr, ca.ClientTLS(&d33), "DC-33")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+
+	if err := syscall.Kill(childPID(t), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := await(t, v.exits, "report of the exit"); !strings.Contains(err.Error(), "killed") {
+		t.Errorf("exit reported as %v", err)
+	}
+	if again := await(t, v.ready, "second child"); again != addr {
+		t.Errorf("came back at %s, was at %s", again, addr)
+	}
+	if err := second.Ended(); err != nil {
+		t.Error(err)
+	}
+	third, err := brokertest.Connect(addr, ca.ClientTLS(&d33), "DC-33")
+	if err != nil {
+		t.Fatal(err)
+	}
+	third.Close()
+	if c, err := brokertest.Connect(addr, ca.ClientTLS(&d31), "DC-31"); err == nil {
+		c.Close()
+		t.Error("the revocation was forgotten")
+	}
+}
+
+// childPID is the one child process of this test.
+func childPID(t *testing.T) int {
+	t.Helper()
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for _, task := range tasks {
+		children, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%s/children", task.Name()))
+		if err == nil { // else the thread has ended
+			found = append(found, strings.Fields(string(children))...)
+		}
+	}
+	if len(slices.Compact(found)) != 1 {
+		t.Fatalf("children %v, want one", found)
+	}
+	pid, err := strconv.Atoi(found[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pid
+}
