@@ -55,9 +55,14 @@ func dsn(path string, readOnly bool) string {
 
 // conn is one connection with its prepared statements. One goroutine uses it at
 // a time.
+//
+// Some errors (a full disk, failed I/O) make SQLite give up the transaction by
+// itself; what is run after one would be outside of any. So after such an error
+// every statement is refused with it until the transaction is ended.
 type conn struct {
-	c     *sql.Conn
-	stmts map[string]*sql.Stmt
+	c      *sql.Conn
+	stmts  map[string]*sql.Stmt
+	broken error
 }
 
 func connect(ctx context.Context, db *sql.DB, pragmas []string) (*conn, error) {
@@ -86,15 +91,31 @@ func (c *conn) close() error {
 // context: the driver starts a goroutine per call for one that can be
 // cancelled, and every statement here is bounded.
 func (c *conn) stmt(query string) (*sql.Stmt, error) {
+	if c.broken != nil {
+		return nil, c.broken
+	}
 	if s, ok := c.stmts[query]; ok {
 		return s, nil
 	}
 	s, err := c.c.PrepareContext(context.Background(), query)
 	if err != nil {
-		return nil, explain(err)
+		return nil, c.note(err)
 	}
 	c.stmts[query] = s
 	return s, nil
+}
+
+// note explains an error and remembers one that ended the transaction.
+func (c *conn) note(err error) error {
+	err = explain(err)
+	var e *driver.Error
+	if errors.As(err, &e) {
+		switch e.Code() & 0xff {
+		case lib.SQLITE_FULL, lib.SQLITE_IOERR, lib.SQLITE_NOMEM, lib.SQLITE_BUSY, lib.SQLITE_INTERRUPT, lib.SQLITE_CORRUPT:
+			c.broken = err
+		}
+	}
+	return err
 }
 
 // exec runs a statement that is not worth keeping.
@@ -110,7 +131,7 @@ func (c *conn) run(query string, args ...any) (sql.Result, error) {
 		return nil, err
 	}
 	r, err := s.Exec(args...)
-	return r, explain(err)
+	return r, c.note(err)
 }
 
 // row reads one row; ErrNotFound where there is none.
@@ -119,7 +140,7 @@ func (c *conn) row(query string, args []any, into ...any) error {
 	if err != nil {
 		return err
 	}
-	return explain(s.QueryRow(args...).Scan(into...))
+	return c.note(s.QueryRow(args...).Scan(into...))
 }
 
 func (c *conn) int64(query string, args ...any) (n int64, err error) {
@@ -135,7 +156,7 @@ func (c *conn) each(query string, args []any, scan func(*sql.Rows) error) (err e
 	}
 	rows, err := s.Query(args...)
 	if err != nil {
-		return explain(err)
+		return c.note(err)
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
@@ -143,16 +164,23 @@ func (c *conn) each(query string, args []any, scan func(*sql.Rows) error) (err e
 			return err
 		}
 	}
-	return explain(rows.Err())
+	return c.note(rows.Err())
 }
 
+// begin starts a transaction or a savepoint.
 func (c *conn) begin(how string) error {
+	c.broken = nil
 	_, err := c.run(how)
 	return err
 }
 
-// end finishes a transaction whose outcome no longer matters.
-func (c *conn) end(how string) { _, _ = c.run(how) }
+// rollback ends a transaction whose outcome no longer matters. SQLite may have
+// ended it already, so its error says nothing.
+func (c *conn) rollback() {
+	c.broken = nil
+	_, _ = c.run("ROLLBACK")
+	c.broken = nil
+}
 
 // explain maps the driver's errors to the contract's.
 func explain(err error) error {

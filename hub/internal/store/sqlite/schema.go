@@ -112,6 +112,19 @@ CREATE TABLE state (
 	name  TEXT PRIMARY KEY,
 	value BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- Without figures the planner takes any index for any other. These are of a
+-- register of ten million rows.
+ANALYZE sqlite_schema;
+INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
+	('register', 'sqlite_autoindex_register_1', '10000000 5000000 100000 20000 1'),
+	('register', 'register_key',     '10000000 5000000 1'),
+	('register', 'register_at',      '10000000 5000000 5'),
+	('register', 'register_room',    '10000000 5000000 100000 2'),
+	('register', 'register_person',  '10000000 5000000 5000 2'),
+	('register', 'register_changed', '10000000 5000000 2'),
+	('register', 'register_open',    '1000 500 1');
+ANALYZE sqlite_schema;
 `}
 
 // checkSchema refuses a file this build cannot read.
@@ -133,7 +146,7 @@ func migrate(c *conn) error {
 		script := fmt.Sprintf("BEGIN IMMEDIATE; %s PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT;",
 			migrations[version], applicationID, version+1)
 		if _, err := c.exec(script); err != nil {
-			c.end("ROLLBACK")
+			c.rollback()
 			return fmt.Errorf("bring schema from %d to %d: %w", version, version+1, err)
 		}
 	}

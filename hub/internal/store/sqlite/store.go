@@ -185,7 +185,7 @@ func (s *Store) View(ctx context.Context, f func(store.ReadTx) error) error {
 	if err := c.begin("BEGIN"); err != nil {
 		return err
 	}
-	defer c.end("ROLLBACK") // nothing to undo; a panic or Goexit in f passes here too
+	defer c.rollback() // nothing to undo; a panic or Goexit in f passes here too
 	// The snapshot is taken by the first read, not by BEGIN.
 	if _, err := c.int64("SELECT count(*) FROM (SELECT 1 FROM state LIMIT 1)"); err != nil {
 		return err
@@ -200,11 +200,16 @@ func (s *Store) Backup(ctx context.Context, to string) error {
 		return ErrClosed
 	case <-ctx.Done():
 		return ctx.Err()
-	case c := <-s.readers:
-		defer func() { s.readers <- c }()
-		if _, err := c.exec("VACUUM INTO ?", to); err != nil {
-			return fmt.Errorf("back up to %s: %w", to, err)
-		}
-		return nil
+	case slot := <-s.readers: // held so that Close waits
+		defer func() { s.readers <- slot }()
 	}
+	c, err := connect(ctx, s.db, nil) // readers are query_only, which forbids VACUUM INTO too
+	if err != nil {
+		return err
+	}
+	_, err = c.exec("VACUUM INTO ?", to)
+	if err := errors.Join(err, c.close()); err != nil {
+		return fmt.Errorf("back up to %s: %w", to, err)
+	}
+	return nil
 }

@@ -120,6 +120,7 @@ func (w *writer) group(first *request, queue <-chan *request) bool {
 // transaction is no more.
 func (w *writer) one(r *request) (err error, lost bool) {
 	if err := w.c.begin("SAVEPOINT update_"); err != nil {
+		w.c.rollback()
 		return fmt.Errorf("savepoint: %w", err), true
 	}
 	select {
@@ -128,14 +129,19 @@ func (w *writer) one(r *request) (err error, lost bool) {
 	case <-r.ctx.Done():
 		err = r.ctx.Err()
 	}
+	if w.c.broken != nil { // whatever f made of it
+		err := errors.Join(err, w.c.broken)
+		w.c.rollback()
+		return err, true
+	}
 	if err != nil {
 		if _, e := w.c.run("ROLLBACK TO update_"); e != nil {
-			w.c.end("ROLLBACK")
+			w.c.rollback()
 			return err, true
 		}
 	}
 	if _, e := w.c.run("RELEASE update_"); e != nil {
-		w.c.end("ROLLBACK")
+		w.c.rollback()
 		return errors.Join(err, fmt.Errorf("release: %w", e)), true
 	}
 	return err, false
@@ -144,7 +150,7 @@ func (w *writer) one(r *request) (err error, lost bool) {
 func (w *writer) commit(kept []*request) bool {
 	_, err := w.c.run("COMMIT")
 	if err != nil {
-		w.c.end("ROLLBACK")
+		w.c.rollback()
 		err = fmt.Errorf("commit: %w", err)
 	}
 	for _, r := range kept {
@@ -164,7 +170,7 @@ func (w *writer) alone(again []*request) bool {
 		err, lost := w.one(r)
 		if err != nil {
 			if !lost {
-				w.c.end("ROLLBACK")
+				w.c.rollback()
 			}
 			r.done <- err
 			continue
