@@ -99,20 +99,16 @@ func Decode(b []byte) (Frame, error) {
 		return Frame{}, ErrLength
 	}
 	f := Frame{Addr: b[1] &^ replyBit, Reply: b[1]&replyBit != 0, Seq: b[4] & 3, CRC: b[4]&flagCRC != 0}
-	body := b[5:]
+	n := len(b) - 1 // where the check begins
+	ok := sum8(b[:n]) == b[n]
 	if f.CRC {
-		n := len(b) - 2
-		if crc16(b[:n]) != uint16(b[n])|uint16(b[n+1])<<8 {
-			return Frame{}, ErrCheck
-		}
-		body = b[5:n]
-	} else {
-		n := len(b) - 1
-		if sum8(b[:n]) != b[n] {
-			return Frame{}, ErrCheck
-		}
-		body = b[5:n]
+		n = len(b) - 2
+		ok = crc16(b[:n]) == uint16(b[n])|uint16(b[n+1])<<8
 	}
+	if !ok {
+		return Frame{}, ErrCheck
+	}
+	body := b[5:n]
 	if b[4]&flagSCB != 0 {
 		if len(body) < 1 || body[0] < 2 || int(body[0]) > len(body) {
 			return Frame{}, ErrLength
