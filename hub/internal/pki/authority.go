@@ -1,8 +1,10 @@
 package pki
 
 import (
+	"crypto/ed25519"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -36,6 +38,7 @@ type Authority struct {
 	logKey  note.Signer
 	logPub  note.Verifier
 	logText string // of logPub
+	logSeed []byte // of logKey
 	sealer  *Sealer
 
 	mu  sync.Mutex
@@ -104,6 +107,9 @@ func (a *Authority) loadLog() error {
 	if a.logKey, err = note.NewSigner(strings.TrimSpace(string(secret))); err != nil {
 		return fmt.Errorf("%s: %w", logFile, err)
 	}
+	if a.logSeed, err = seedOf(strings.TrimSpace(string(secret))); err != nil {
+		return fmt.Errorf("%s: %w", logFile, err)
+	}
 	public, err := os.ReadFile(a.path(logPubFile))
 	if err != nil {
 		return err
@@ -122,6 +128,17 @@ func (a *Authority) loadLog() error {
 	}
 	a.sealer, err = NewSealer(key)
 	return err
+}
+
+// seedOf takes the Ed25519 seed from a note signer key,
+// "PRIVATE+KEY+<name>+<hash>+<base64 of algorithm byte and seed>".
+func seedOf(skey string) ([]byte, error) {
+	parts := strings.SplitN(skey, "+", 5) // '+' is also a base64 digit
+	b, err := base64.StdEncoding.DecodeString(parts[len(parts)-1])
+	if err != nil || len(b) != 1+ed25519.SeedSize {
+		return nil, errors.New("not a note signer key")
+	}
+	return b[1:], nil
 }
 
 func (a *Authority) loadCA() error {
@@ -233,9 +250,11 @@ func (a *Authority) KeyList() record.KeyList { return a.list }
 // Signer signs for one use and no other.
 func (a *Authority) Signer(use record.KeyUse) *record.Signer { return a.signers[use] }
 
-// LogSigner signs checkpoints, LogVerifier checks them.
-func (a *Authority) LogSigner() note.Signer     { return a.logKey }
-func (a *Authority) LogVerifier() note.Verifier { return a.logPub }
+// LogKey is the origin and Ed25519 seed of the ledger's checkpoints, as
+// ledger.New takes them. LogSigner and LogVerifier are the same key.
+func (a *Authority) LogKey() (origin string, seed []byte) { return a.logKey.Name(), a.logSeed }
+func (a *Authority) LogSigner() note.Signer               { return a.logKey }
+func (a *Authority) LogVerifier() note.Verifier           { return a.logPub }
 
 // Sealer hides small secrets in the store.
 func (a *Authority) Sealer() *Sealer { return a.sealer }

@@ -27,7 +27,7 @@ const ahead = 10 * time.Minute
 
 // Appender writes facts to the ledger within a transaction.
 type Appender interface {
-	Append(tx store.Tx, facts []ledger.Row) error
+	Append(tx store.Tx, facts []ledger.Fact) (first int64, err error)
 }
 
 // Members makes devices members, and ends their membership. Every change is a
@@ -154,7 +154,7 @@ func (m *Members) useCode(tx store.Tx, device record.DeviceID, hash record.Hash,
 	if err != nil {
 		return "", err
 	}
-	if err := errors.Join(write(), m.ledger.Append(tx, []ledger.Row{finding})); err != nil {
+	if err := errors.Join(write(), m.append(tx, finding)); err != nil {
 		return "", err
 	}
 	return "", record.Fail(record.CodeEnrolCode, fmt.Errorf("wrong secret, try %d of %d", c.Tries, maxTries))
@@ -206,7 +206,7 @@ func (m *Members) certify(tx store.Tx, state *store.DeviceState, past issued, by
 	if err != nil {
 		return record.EnrolReply{}, err
 	}
-	err = errors.Join(tx.PutDevice(*state), putJSON(tx, issuedPrefix+string(state.Device), past), m.ledger.Append(tx, []ledger.Row{fact}))
+	err = errors.Join(tx.PutDevice(*state), putJSON(tx, issuedPrefix+string(state.Device), past), m.append(tx, fact))
 	return record.EnrolReply{Certificate: certificate, KeyList: m.auth.SealedKeyList(), HubTime: now}, err
 }
 
@@ -298,7 +298,7 @@ func (m *Members) Revoke(ctx context.Context, device record.DeviceID, by record.
 		if err != nil {
 			return err
 		}
-		return errors.Join(tx.PutDevice(state), putJSON(tx, issuedPrefix+string(device), past), m.ledger.Append(tx, []ledger.Row{fact}))
+		return errors.Join(tx.PutDevice(state), putJSON(tx, issuedPrefix+string(device), past), m.append(tx, fact))
 	})
 	if err != nil {
 		return fmt.Errorf("revoke %s: %w", device, err)
@@ -341,6 +341,11 @@ func (m *Members) Access(ctx context.Context) (allow, revoked []string, err erro
 	slices.Sort(allow)
 	slices.Sort(revoked)
 	return allow, revoked, err
+}
+
+func (m *Members) append(tx store.Tx, f ledger.Fact) error {
+	_, err := m.ledger.Append(tx, []ledger.Fact{f})
+	return err
 }
 
 func (m *Members) issuedTo(tx store.ReadTx, device record.DeviceID) (issued, error) {

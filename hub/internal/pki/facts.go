@@ -12,18 +12,18 @@ import (
 
 // memberFact records a device's key, so that what it signs can be checked from
 // the ledger alone.
-func memberFact(kind record.Kind, s store.DeviceState, by record.PersonID, renewal bool) (ledger.Row, error) {
-	row, err := fact(kind, ledger.DeviceEnrolled{Device: s.Device, Key: s.Key, Serial: s.Serial, Until: s.CertUntil, Renewal: renewal}, "001-4.3(3)", "002-23(3)ア")
-	row.Device = s.Device
+func memberFact(kind record.Kind, s store.DeviceState, by record.PersonID, renewal bool) (ledger.Fact, error) {
+	f, err := fact(kind, ledger.DeviceEnrolled{Device: s.Device, Key: s.Key, Serial: s.Serial, Until: s.CertUntil, Renewal: renewal}, "001-4.3(3)", "002-23(3)ア")
+	f.Row.Device = s.Device
 	if by != "" {
-		row.Actor = &ledger.Resolved{Person: by}
+		f.Row.Actor = &ledger.Resolved{Person: by}
 	}
-	return row, err
+	return f, err
 }
 
 // findingFact tells of a wrong enrolment code. There are at most maxTries per
 // code, so a stranger cannot fill the ledger with them.
-func findingFact(device record.DeviceID, tries int, remote string) (ledger.Row, error) {
+func findingFact(device record.DeviceID, tries int, remote string) (ledger.Fact, error) {
 	now := clock.Now().UTC()
 	return fact(ledger.KindSecurityFinding, ledger.SecurityFinding{
 		Finding: "enrolment_code_wrong", Code: record.CodeEnrolCode, Remote: remote, Device: device,
@@ -31,11 +31,11 @@ func findingFact(device record.DeviceID, tries int, remote string) (ledger.Row, 
 	}, "001-4.3(3)")
 }
 
-func fact(kind record.Kind, body any, basis ...string) (ledger.Row, error) {
+func fact(kind record.Kind, body any, basis ...string) (ledger.Fact, error) {
 	b, err := json.Marshal(body)
 	if err != nil {
-		return ledger.Row{}, fmt.Errorf("encode %s: %w", kind, err)
+		return ledger.Fact{}, fmt.Errorf("encode %s: %w", kind, err)
 	}
 	now := clock.Now().UTC()
-	return ledger.Row{Kind: kind, At: now, Received: now, Quality: record.TimeSynced, Via: "agent", Basis: basis, Body: b}, nil
+	return ledger.Fact{Row: ledger.Row{Kind: kind, At: now, Received: now, Quality: record.TimeSynced, Via: "agent", Basis: basis, Body: b}}, nil
 }

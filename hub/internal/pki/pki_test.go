@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
+	"sekimori/hub/internal/ledger"
 	"sekimori/hub/internal/pki"
 	"sekimori/internal/clock"
 	"sekimori/internal/record"
@@ -64,6 +65,10 @@ func TestInitMakesAHubAgentsBelieve(t *testing.T) {
 	v, err := note.NewVerifier(list.LogKey)
 	if err != nil || v.Name() != "hub.kanmori.lan/ledger" {
 		t.Errorf("log key %q: %v", list.LogKey, err)
+	}
+	l, err := ledger.New(a.LogKey())
+	if err != nil || l.VerifierKey() != list.LogKey {
+		t.Errorf("the ledger would sign with another key: %v", err)
 	}
 	signed, err := note.Sign(&note.Note{Text: "x\n"}, a.LogSigner())
 	if err != nil {

@@ -109,13 +109,16 @@ func (s *Store) Everything() []byte {
 type Ledger struct{}
 
 // Append keeps the facts with the transaction.
-func (Ledger) Append(t store.Tx, facts []ledger.Row) error {
+func (Ledger) Append(t store.Tx, facts []ledger.Fact) (first int64, err error) {
 	in, ok := t.(*tx)
 	if !ok {
-		return errors.New("pkitest: another store's transaction")
+		return 0, errors.New("pkitest: another store's transaction")
 	}
-	in.c.rows = append(in.c.rows, facts...)
-	return nil
+	first = int64(len(in.c.rows))
+	for _, f := range facts {
+		in.c.rows = append(in.c.rows, f.Row)
+	}
+	return first, nil
 }
 
 type tx struct {
