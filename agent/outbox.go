@@ -12,7 +12,7 @@ import (
 type outbox struct{ *journal.Journal }
 
 // After finds the next run of entries without a gap.
-func (o outbox) After(epoch record.Epoch, seq uint64, n, bytes int) ([]uplink.Entry, uint64, error) {
+func (o outbox) After(epoch record.Epoch, seq uint64, n, bytes int) ([]uplink.Entry, error) {
 	reached := epoch.IsZero()
 	for _, e := range o.Epochs() {
 		from := e.Acked + 1
@@ -24,13 +24,13 @@ func (o outbox) After(epoch record.Epoch, seq uint64, n, bytes int) ([]uplink.En
 		}
 		recs, err := o.Read(e.Epoch, from, n, bytes)
 		if err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 		if len(recs) > 0 {
-			return contiguous(recs), recs[0].Seq - from, nil
+			return contiguous(recs), nil
 		}
 	}
-	return nil, 0, nil
+	return nil, nil
 }
 
 func contiguous(recs []journal.Record) []uplink.Entry {

@@ -20,12 +20,11 @@ type BatchHead struct {
 	V           int         `json:"v"`
 	Device      DeviceID    `json:"device"`
 	Epoch       Epoch       `json:"epoch"`
-	First       uint64      `json:"first"`             // seq of the first commitment
-	Missing     uint64      `json:"missing,omitempty"` // how many just before First the device no longer has; the hub writes 証跡欠落
-	Commitments []Hash      `json:"commitments"`       // of First, First+1, …
-	Boot        BootID      `json:"boot"`              // the boot that sends
-	Sent        uint64      `json:"sent"`              // rises with every batch of that boot; a repeat is a replay [T-50]
-	Dating      []BootClock `json:"dating,omitempty"`  // for events written before the clock was known
+	First       uint64      `json:"first"`            // seq of the first commitment
+	Commitments []Hash      `json:"commitments"`      // of First, First+1, …
+	Boot        BootID      `json:"boot"`             // the boot that sends
+	Sent        uint64      `json:"sent"`             // rises with every batch of that boot; a repeat is a replay [T-50]
+	Dating      []BootClock `json:"dating,omitempty"` // for events written before the clock was known
 }
 
 // BootClock dates a boot afterwards: an event of Boot happened at Zero+Mono.

@@ -22,9 +22,9 @@ type Outbox interface {
 	// After lists durable entries that follow (epoch, seq) without a gap, of
 	// one epoch, at most n and about bytes. The zero epoch means the oldest
 	// held entry that is not acknowledged. When an epoch is exhausted the next
-	// one follows; an empty list means there is nothing more yet. missing is how
-	// many just before the first the journal can no longer read.
-	After(epoch record.Epoch, seq uint64, n, bytes int) (entries []Entry, missing uint64, err error)
+	// one follows; an empty list means there is nothing more yet. What the
+	// journal can no longer read is passed over: the hub sees it in the numbers.
+	After(epoch record.Epoch, seq uint64, n, bytes int) ([]Entry, error)
 	// Held notes what the hub holds. Less than it once acknowledged means that
 	// the hub was restored: what follows is offered again.
 	Held([]record.Held) error
@@ -129,24 +129,24 @@ func (s *sender) fill(ctx context.Context) error {
 		if !ready || room <= 0 {
 			return nil
 		}
-		entries, missing, err := s.Outbox.After(from.epoch, from.seq, min(room, record.MaxBatchEvents), record.MaxBatchBytes/2)
+		entries, err := s.Outbox.After(from.epoch, from.seq, min(room, record.MaxBatchEvents), record.MaxBatchBytes/2)
 		if err != nil || len(entries) == 0 {
 			return err
 		}
-		if err := s.send(ctx, entries, missing); err != nil {
+		if err := s.send(ctx, entries); err != nil {
 			return err
 		}
 	}
 }
 
-func (s *sender) send(ctx context.Context, entries []Entry, missing uint64) error {
+func (s *sender) send(ctx context.Context, entries []Entry) error {
 	events, salts := make([][]byte, len(entries)), make([]record.Salt, len(entries))
 	for i, e := range entries {
 		events[i], salts[i] = e.Event, e.Salt
 	}
 	// Sent rises over restarts within a boot because boot time does.
 	s.lastSent = max(s.lastSent+1, uint64(clock.Mono()))
-	head := record.BatchHead{Device: s.Device, Epoch: entries[0].Epoch, First: entries[0].Seq, Missing: missing, Boot: s.Boot, Sent: s.lastSent}
+	head := record.BatchHead{Device: s.Device, Epoch: entries[0].Epoch, First: entries[0].Seq, Boot: s.Boot, Sent: s.lastSent}
 	if zero, known := s.Clock.Zero(); known {
 		head.Dating = []record.BootClock{{Boot: s.Boot, Zero: zero}}
 	}
