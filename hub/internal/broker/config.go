@@ -53,7 +53,7 @@ type Limits struct {
 	ViolationRate  int `json:"violation_rate,omitempty"`  // violations forgiven per minute
 	ControlBurst   int `json:"control_burst,omitempty"`   // PINGREQ, SUBSCRIBE, … at once
 	ControlRate    int `json:"control_rate,omitempty"`    // and per second
-	LaneMessages   int `json:"lane_messages,omitempty"`   // device → hub, waiting, per device and kind
+	LaneMessages   int `json:"lane_messages,omitempty"`   // device → hub, waiting, per device and channel
 	LaneBytes      int `json:"lane_bytes,omitempty"`
 	Backlog        int `json:"backlog,omitempty"`      // bytes of all lanes
 	OutMessages    int `json:"out_messages,omitempty"` // hub → device, waiting, per device
@@ -77,7 +77,7 @@ func DefaultLimits() Limits {
 		ViolationBurst: 60, ViolationRate: 60,
 		ControlBurst: 200, ControlRate: 50,
 		LaneMessages: 64, LaneBytes: 256 << 10, Backlog: 64 << 20,
-		OutMessages: 1_024, OutBytes: 4 << 20,
+		OutMessages: 1_024, OutBytes: 16 << 20,
 		Handshake: 5 * time.Second, Write: 10 * time.Second, Packet: 30 * time.Second,
 		MaxIdle: 5 * time.Minute, Aggregate: time.Minute,
 	}

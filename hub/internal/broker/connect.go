@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"sekimori/internal/record"
 )
 
 // protocolLevel is MQTT 3.1.1.
@@ -76,9 +78,10 @@ func (srv *Server) connect(conn net.Conn, remote string, id Identity, barred *re
 	}
 	return &session{
 		srv: srv, conn: conn, frames: frames, remote: remote, id: id, idle: idle,
-		out:      newOutbox(srv.limits.OutMessages, srv.limits.OutBytes),
-		controls: newBucket(srv.limits.ControlBurst, float64(srv.limits.ControlRate)),
-		ended:    make(chan struct{}), done: make(chan struct{}),
+		out:        newOutbox(srv.limits.OutMessages, srv.limits.OutBytes),
+		controls:   newBucket(srv.limits.ControlBurst, float64(srv.limits.ControlRate)),
+		subscribed: make([]bool, max(len(record.ToDevice), len(record.FromDevice))),
+		ended:      make(chan struct{}), done: make(chan struct{}),
 	}, true
 }
 

@@ -16,7 +16,7 @@
 //	identity  role and name from the client certificate (OU, CN); rights follow
 //	          it and nothing else: not the client id, not the payload [T-50]
 //	peer      one identity with its lanes and, while connected, its session
-//	lane      messages of one device and one topic kind that wait for the hub
+//	lane      messages of one device and one channel that wait for the hub
 //	outbox    packets that wait for one client to read them
 //	finding   a security observation; aggregated, so that a flood of attacks
 //	          cannot become a flood of ledger rows

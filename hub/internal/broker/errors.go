@@ -17,8 +17,8 @@ const (
 )
 
 var sentences = map[string]string{
-	CodePortBusy:  "MQTT（TLS）のポートが他のプログラムに使われています。そのプログラムを止めるか、設定の broker.listen を別のポートに変えてから起動し直してください。",
-	CodeListen:    "MQTT（TLS）の待受けを開けません。設定の broker.listen のアドレスとポートを確かめてください。",
+	CodePortBusy:  "MQTT（TLS）のポートが他のプログラムに使われています。そのプログラムを止めるか、設定の listen.mqtt を別のポートに変えてから起動し直してください。",
+	CodeListen:    "MQTT（TLS）の待受けを開けません。設定の listen.mqtt のアドレスとポートを確かめてください。",
 	CodeServerKey: "ブローカーのサーバー証明書と秘密鍵を読めません。証明書を発行し直してください。",
 	CodeClientCA:  "端末を確かめる認証局の証明書を読めません。証明書を発行し直してください。",
 	CodeConfig:    "ブローカーの設定が正しくありません。check-config で誤りの場所を確かめてください。",

@@ -2,6 +2,8 @@ package broker
 
 import (
 	"sync"
+
+	"sekimori/internal/record"
 )
 
 // message waits in a lane for the hub to read it.
@@ -10,20 +12,19 @@ type message struct {
 	payload []byte
 }
 
-// lane holds the messages of one device and one kind, in order. It belongs to
+// lane holds the messages of one device and one channel, in order. It belongs to
 // the device and not to a connection: what was taken from a device that then
 // reconnects is still delivered first.
 type lane struct {
-	kind   int // index in toHub
 	queue  []message
 	bytes  int
-	queued bool          // in the ring of its kind
+	queued bool          // in the ring of its channel
 	space  chan struct{} // closed when a message leaves; nil while nobody waits
 }
 
 // peer is one identity.
 type peer struct {
-	lanes   [len(toHub)]lane
+	lanes   []lane   // by index in record.FromDevice
 	session *session // nil while not connected
 }
 
@@ -37,14 +38,14 @@ type router struct {
 	mu      sync.Mutex
 	devices map[string]*peer
 	hub     *session
-	rings   [len(toHub)][]*lane // lanes with messages, next first
-	turn    int                 // kind to serve next: small questions do not wait behind a backlog
-	backlog int                 // bytes in all lanes
-	starved chan struct{}       // closed when backlog has shrunk; nil while nobody waits
+	rings   [][]*lane     // per channel, lanes with messages, next first
+	turn    int           // channel to serve next: small questions do not wait behind a backlog
+	backlog int           // bytes in all lanes
+	starved chan struct{} // closed when backlog has shrunk; nil while nobody waits
 }
 
 func newRouter(l Limits) *router {
-	return &router{limits: l, wake: make(chan struct{}, 1), devices: map[string]*peer{}}
+	return &router{limits: l, wake: make(chan struct{}, 1), devices: map[string]*peer{}, rings: make([][]*lane, len(record.FromDevice))}
 }
 
 // attach makes s the session of its identity and returns the one it replaces,
@@ -58,10 +59,7 @@ func (r *router) attach(s *session) (old *session) {
 	}
 	p := r.devices[s.id.Name]
 	if p == nil {
-		p = &peer{}
-		for i := range p.lanes {
-			p.lanes[i].kind = i
-		}
+		p = &peer{lanes: make([]lane, len(record.FromDevice))}
 		r.devices[s.id.Name] = p
 	}
 	old, p.session = p.session, s
@@ -193,9 +191,9 @@ func (r *router) nextForHub(s *session) (message, bool) {
 	if r.hub != s {
 		return message{}, false
 	}
-	for range toHub {
+	for range r.rings {
 		index := r.turn
-		r.turn = (r.turn + 1) % len(toHub)
+		r.turn = (r.turn + 1) % len(r.rings)
 		if s.subscribed[index] && len(r.rings[index]) > 0 {
 			return r.takeLocked(index), true
 		}
@@ -228,7 +226,7 @@ func (r *router) takeLocked(index int) message {
 // forgetGoneLocked drops the peer of topic if it left and its last message has
 // been taken.
 func (r *router) forgetGoneLocked(topic string) {
-	name, _, _ := splitTopic(topic)
+	name := deviceOf(topic)
 	if p := r.devices[name]; p != nil && p.session == nil {
 		r.forgetLocked(name, p)
 	}

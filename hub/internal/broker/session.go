@@ -36,7 +36,7 @@ type session struct {
 	done    chan struct{} // closed when nothing of the session is left
 	endOnce sync.Once
 
-	subscribed [len(toDevice)]bool // guarded by router.mu; the hub uses the first len(toHub)
+	subscribed []bool // guarded by router.mu; by index in record.ToDevice, the hub's in record.FromDevice
 }
 
 // end closes the connection without ceremony; a peer that does not read must

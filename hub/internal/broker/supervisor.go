@@ -27,7 +27,8 @@ type SupervisorConfig struct {
 	Log     *slog.Logger
 
 	// The functions are called one at a time. Findings that arrive while
-	// OnFinding runs wait in the child, which counts instead of queueing.
+	// OnFinding runs wait in the child, which counts instead of queueing. Run
+	// cannot return while one of them blocks.
 	OnReady   func(addr string) // the child listens (again)
 	OnFinding func(Finding)
 	OnExit    func(err error) // the child ended and will be started again

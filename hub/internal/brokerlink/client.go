@@ -13,6 +13,8 @@ import (
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"sekimori/internal/record"
 )
 
 // Client is the Link over MQTT 3.1.1 and mutual TLS.
@@ -108,11 +110,7 @@ func (c *Client) hold(ctx context.Context) error {
 // subscribe asks for everything at once: there is no stored session, so each
 // connection asks anew.
 func (a *attachment) subscribe(ctx context.Context) error {
-	wanted := map[string]byte{}
-	for _, f := range filters {
-		wanted[f] = 0
-	}
-	token := a.client.SubscribeMultiple(wanted, nil)
+	token := a.client.SubscribeMultiple(filters(), nil)
 	if err := wait(ctx, token, dialTimeout); err != nil {
 		return fmt.Errorf("subscribe: %w", err)
 	}
@@ -166,13 +164,13 @@ func (c *Client) dial(ctx context.Context) (net.Conn, error) {
 // on paho's goroutine, so it must not publish, and must not outlive the
 // connection.
 func (c *Client) take(ctx context.Context, a *attachment, m mqtt.Message) {
-	device, ok := deviceOf(m.Topic())
-	if !ok || m.Retained() {
+	device, channel, err := record.ParseTopic(m.Topic())
+	if err != nil || m.Retained() {
 		c.cfg.Log.Warn("broker link: message dropped, not a live message of a device", "topic", m.Topic(), "retained", m.Retained())
 		return
 	}
 	select {
-	case c.inbox <- Message{Topic: m.Topic(), Device: device, Payload: m.Payload()}:
+	case c.inbox <- Message{Topic: m.Topic(), Device: device, Channel: channel, Payload: m.Payload()}:
 	case <-a.conn.ended:
 	case <-ctx.Done():
 	}

@@ -24,14 +24,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
+
+	"sekimori/internal/record"
 )
 
 // Message is what a device published.
 type Message struct {
-	Topic   string // "sekimori/1/DC-31/up"
-	Device  string // "DC-31", from the topic; the broker grants it by certificate [T-50]
+	Topic   string          // "sekimori/1/DC-31/up"
+	Device  record.DeviceID // "DC-31", from the topic; the broker grants it by certificate [T-50]
+	Channel record.Channel  // "up"
 	Payload []byte
 }
 
@@ -71,7 +73,13 @@ type Config struct {
 const hubID = "hub"
 
 // filters are what the hub listens to.
-var filters = []string{"sekimori/1/+/up", "sekimori/1/+/ask"}
+func filters() map[string]byte {
+	wanted := map[string]byte{} // QoS 0
+	for _, c := range record.FromDevice {
+		wanted[record.HubFilter(c)] = 0
+	}
+	return wanted
+}
 
 const (
 	inboxSize    = 64                     // messages between paho and the handler
@@ -99,13 +107,4 @@ func (c Config) check() error {
 		return fmt.Errorf("broker link: %w", errors.Join(faults...))
 	}
 	return nil
-}
-
-// deviceOf is the third level of a topic.
-func deviceOf(topic string) (string, bool) {
-	levels := strings.Split(topic, "/")
-	if len(levels) != 4 {
-		return "", false
-	}
-	return levels[2], true
 }

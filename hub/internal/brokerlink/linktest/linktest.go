@@ -16,6 +16,7 @@ import (
 
 	"sekimori/hub/internal/broker/brokertest"
 	"sekimori/hub/internal/brokerlink"
+	"sekimori/internal/record"
 )
 
 // Broker is a running broker as the suite needs it. Devices must be
@@ -166,10 +167,10 @@ func testOrder(t *testing.T, b Broker) {
 			}
 		})
 	}
-	seen := map[string]int{}
+	seen := map[record.DeviceID]int{}
 	for range 2 * n {
 		m := h.next()
-		if m.Topic != "sekimori/1/"+m.Device+"/up" || string(m.Payload) != fmt.Sprint(seen[m.Device]) {
+		if m.Topic != record.Topic(m.Device, record.ChannelUp) || m.Channel != record.ChannelUp || string(m.Payload) != fmt.Sprint(seen[m.Device]) {
 			t.Fatalf("got %+v %q, want number %d of %s", m.Topic, m.Payload, seen[m.Device], m.Device)
 		}
 		seen[m.Device]++
@@ -224,7 +225,7 @@ func testToDevice(t *testing.T, b Broker) {
 func testPublishFromHandler(t *testing.T, b Broker) {
 	start(t, b, func(h *hub) brokerlink.Handler {
 		return func(ctx context.Context, m brokerlink.Message) {
-			if err := h.link.Publish(ctx, "sekimori/1/"+m.Device+"/answer", m.Payload); err != nil {
+			if err := h.link.Publish(ctx, record.Topic(m.Device, record.ChannelAnswer), m.Payload); err != nil {
 				t.Errorf("publish: %v", err)
 			}
 		}
