@@ -79,6 +79,7 @@ type Ingest struct {
 	keys    keyring
 	outgo   *outgoing
 	stopped chan struct{}
+	patient time.Duration // patienceTime
 
 	mu     sync.Mutex
 	health Health // guarded by mu
@@ -115,7 +116,7 @@ func New(c Config) (*Ingest, error) {
 	if c.Linger <= 0 {
 		c.Linger = defaultLinger
 	}
-	i := &Ingest{Config: c, items: make(chan item, 4*laneDepth), stopped: make(chan struct{})}
+	i := &Ingest{Config: c, items: make(chan item, 4*laneDepth), stopped: make(chan struct{}), patient: patienceTime}
 	for range unpackers {
 		i.lanes = append(i.lanes, make(chan Message, laneDepth))
 	}

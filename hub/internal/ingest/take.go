@@ -16,6 +16,7 @@ type group struct {
 	tx       store.Tx
 	now      time.Time
 	patience map[record.DeviceID]offer // the writer's, read only
+	patient  time.Duration
 
 	states   map[record.DeviceID]*store.DeviceState
 	dirty    map[record.DeviceID]bool   // states to be written back
@@ -149,7 +150,7 @@ func (g *group) impatient(p *parcel, have uint64) bool {
 		o = offer{epoch: p.head.Epoch, first: p.head.First, since: g.now, times: 1} // it did go back, though not far enough
 	}
 	g.offers[d] = o
-	return p.head.First == o.first && o.times >= patienceTimes && g.now.Sub(o.since) >= patienceTime
+	return p.head.First == o.first && o.times >= patienceTimes && g.now.Sub(o.since) >= g.patient
 }
 
 // compare looks at the events of a batch that are held already. They are the
@@ -213,7 +214,10 @@ func (g *group) begin(p *parcel, s *store.DeviceState) error {
 		newest = s.Held[n-1]
 	}
 	started := p.started
-	if started == nil { // its first event is missing, or says something else
+	switch {
+	case started == nil && p.head.First == 1 && len(s.Held) == 0:
+		return nil // the device's first, without the word
+	case started == nil: // its first event is missing, or says something else
 		gap.Previous, gap.After = newest.Epoch, newest.Seq
 		gap.Why = "新しい記録の始まり（epoch_started）がありません。"
 		return g.gap(gap)

@@ -272,7 +272,7 @@ func (w *writer) commit(ctx context.Context, items []item) (*group, error) {
 	due := w.counter.due(now)
 	var g *group
 	err := w.Store.Update(ctx, func(tx store.Tx) error {
-		g = &group{tx: tx, now: now, patience: w.patience,
+		g = &group{tx: tx, now: now, patience: w.patience, patient: w.patient,
 			states: map[record.DeviceID]*store.DeviceState{}, dirty: map[record.DeviceID]bool{},
 			fresh: map[record.DeviceID][]span{}, offers: map[record.DeviceID]offer{}, receipts: map[record.DeviceID]bool{}}
 		counted, err := w.counter.facts(due, now)
