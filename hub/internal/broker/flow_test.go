@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -407,4 +408,19 @@ func BenchmarkThroughput(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// A connection does not outlive its certificate by more than a ping. [T-51]
+func TestCertificateEndsWhileConnected(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	c := f.connect(f.ca.Client(t, "device", "DC-31", func(c *x509.Certificate) {
+		c.NotBefore, c.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(2*time.Second)
+	}), "DC-31")
+	for deadline := time.Now().Add(10 * time.Second); c.Ping() == nil; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("an expired certificate keeps its connection")
+		}
+	}
+	f.awaitFinding(broker.KindExpiredCertificate, "DC-31")
 }

@@ -95,13 +95,13 @@ const (
 func (c Config) check() error {
 	var faults []error
 	if c.Addr == "" {
-		faults = append(faults, errors.New("Addr: no address"))
+		faults = append(faults, errors.New("field Addr: no address"))
 	}
 	if c.TLS == nil {
-		faults = append(faults, errors.New("TLS: only mutual TLS is spoken [002-22(8)]"))
+		faults = append(faults, errors.New("field TLS: only mutual TLS is spoken [002-22(8)]"))
 	}
 	if c.Log == nil {
-		faults = append(faults, errors.New("Log: none given"))
+		faults = append(faults, errors.New("field Log: none given"))
 	}
 	if len(faults) > 0 {
 		return fmt.Errorf("broker link: %w", errors.Join(faults...))
