@@ -229,6 +229,28 @@ func TestFailedSyncMovesToAnotherSegment(t *testing.T) {
 	}
 }
 
+// A segment whose name is in doubt may turn up after a power cut and say that the
+// one before it ended there; so nothing more may be confirmed in that one.
+func TestSegmentOfDoubtfulNameCutsNothingOff(t *testing.T) {
+	for seed := range uint64(50) {
+		d := disktest.New(seed)
+		j := MustOpen(t, d, small())
+		MustWrite(t, j, journal.Normal, make([]byte, 7000))
+		d.FailSyncDir()
+		if _, err := write(j, journal.Normal, make([]byte, 6000)); !errors.Is(err, disktest.ErrIO) {
+			t.Fatalf("%v, want the disk's error", err)
+		}
+		MustWrite(t, j, journal.Normal, []byte("small enough for the first segment"))
+		d.Crash()
+		j.Close()
+		j = MustOpen(t, d, small())
+		if got := payloads(MustHistory(t, j)); len(got) != 2 || len(got[1]) != 34 {
+			t.Fatalf("seed %d: %d events", seed, len(got))
+		}
+		j.Close()
+	}
+}
+
 func TestDeadDiskIsAnErrorAndNoPromise(t *testing.T) {
 	d := disktest.New(3)
 	j := MustOpen(t, d, small())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -92,6 +93,26 @@ func TestFullJournal(t *testing.T) {
 				t.Fatalf("%d bytes, budget %d", st.Bytes, st.Max)
 			}
 		})
+	}
+}
+
+// Refusals that share a group are counted one by one.
+func TestRefusalsInParallelAreAllCounted(t *testing.T) {
+	j := MustOpen(t, disktest.New(1), small())
+	fill(t, j, 1)
+	var wg sync.WaitGroup
+	for range 32 {
+		wg.Go(func() {
+			for range 20 {
+				if _, err := write(j, journal.Normal, []byte("x")); !errors.Is(err, journal.ErrFull) {
+					t.Errorf("%v, want ErrFull", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if st, _ := j.Stats(); st.Refused != 641 {
+		t.Fatalf("%d counted, want 641", st.Refused)
 	}
 }
 

@@ -54,6 +54,7 @@ type Disk struct {
 	space   int64 // bytes; 0 unlimited
 	syncs   int   // file syncs since the start
 	badSync map[int]bool
+	badDir  bool // the next SyncDir fails
 	lie     bool // Sync returns nil and does nothing
 	lieDir  bool // SyncDir likewise
 }
@@ -118,6 +119,14 @@ func (d *Disk) FailSync(n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.badSync[d.syncs+n] = true
+}
+
+// FailSyncDir makes the next sync of a directory fail with ErrIO; the changes of
+// names stay in doubt.
+func (d *Disk) FailSyncDir() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.badDir = true
 }
 
 // Lie makes Sync (files) or SyncDir (names) return nil and do nothing. A test of
@@ -308,6 +317,10 @@ func (d *Disk) SyncDir(string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	done, err := d.stepLocked(d.boot)
+	if done && d.badDir {
+		d.badDir = false
+		return ErrIO
+	}
 	if done && !d.lieDir {
 		d.safe = maps.Clone(d.now)
 		d.moves = nil
