@@ -76,7 +76,7 @@ func DefaultLimits() Limits {
 		MaxConns: 12_000, MaxUnauth: 1_024, MaxUnauthAddr: 64,
 		ViolationBurst: 60, ViolationRate: 60,
 		ControlBurst: 200, ControlRate: 50,
-		LaneMessages: 64, LaneBytes: 256 << 10, Backlog: 64 << 20,
+		LaneMessages: 2_048, LaneBytes: 512 << 10, Backlog: 64 << 20,
 		OutMessages: 1_024, OutBytes: 16 << 20,
 		Handshake: 5 * time.Second, Write: 10 * time.Second, Packet: 30 * time.Second,
 		MaxIdle: 5 * time.Minute, Aggregate: time.Minute,
