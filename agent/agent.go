@@ -98,7 +98,7 @@ const (
 	renewBefore      = 90 * 24 * time.Hour // [T-51]
 )
 
-// ErrNotEnrolled: run `sekimori-agent enrol` first.
+// ErrNotEnrolled: call Enrol first.
 var ErrNotEnrolled = identity.ErrNotEnrolled
 
 // Enrol makes this device a member of the municipality whose hub issued code.

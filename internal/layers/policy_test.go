@@ -63,9 +63,9 @@ var libraries = []library{
 		why: "MQTT is a pipe: the journal, the ledger and the console must not know it"},
 	{module: "modernc.org/sqlite", in: []string{"hub/internal/store"},
 		why: "the database is chosen by configuration; SQL stays in the store"},
-	{module: "github.com/kardianos/service", in: []string{"agent/internal/hostsvc", "hub/internal/hostsvc", "internal/hostsvc"},
+	{module: "github.com/kardianos/service", in: []string{"internal/hostsvc"},
 		why: "how an operating system starts a program is not the program's business"},
-	{module: "github.com/coreos/go-systemd/v22", in: []string{"agent/internal/hostsvc", "hub/internal/hostsvc", "internal/hostsvc"},
+	{module: "github.com/coreos/go-systemd/v22", in: []string{"internal/hostsvc"},
 		why: "how an operating system watches a program is not the program's business"},
 	{module: "github.com/creack/pty", in: []string{"firmware-sim"}, anyTests: true,
 		why: "only pretend hardware needs a pretend serial line"},
@@ -77,7 +77,7 @@ var libraries = []library{
 		why: "sessions belong to the console"},
 	{module: "github.com/secure-systems-lab/go-securesystemslib", in: []string{"internal/record"},
 		why: "the envelope is part of the contract"},
-	{module: "github.com/spf13/cobra", in: []string{"agent/cmd", "hub/cmd", "firmware-sim/cmd"},
+	{module: "github.com/spf13/cobra", in: []string{"agent/cmd", "hub/cmd", "firmware-sim/cmd", "internal/cli"},
 		why: "verbs and flags end at cmd; below it everything is Config and Run"},
 }
 

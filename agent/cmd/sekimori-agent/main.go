@@ -4,9 +4,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -16,63 +14,36 @@ import (
 
 	"sekimori/agent"
 	"sekimori/configs"
+	"sekimori/internal/cli"
 	"sekimori/internal/hostsvc"
-	"sekimori/internal/record"
-	"sekimori/internal/settings"
-	"sekimori/internal/version"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := root().ExecuteContext(ctx); err != nil {
-		explain(os.Stderr, err)
+		cli.Explain(os.Stderr, program, err)
 		os.Exit(1)
 	}
 }
 
-// explain writes faults of a settings file as they are, a coded error as its
-// sentence and cause, and anything else as it is.
-func explain(w io.Writer, err error) {
-	var faults *settings.Faults
-	if errors.As(err, &faults) {
-		_ = errors.Join(faults.Print(w, settings.JA), faults.Print(w, settings.EN))
-		return
-	}
-	if code := record.CodeOf(err); code != "" {
-		t := code.Text()
-		fmt.Fprintf(w, "%s %s\n%s\n", code, t.JA, t.EN)
-	}
-	if errors.Is(err, agent.ErrNotEnrolled) {
-		fmt.Fprintln(w, "この機器はまだ登録されていません。中央管理装置で登録コードを発行し、sekimori-agent enrol を実行してください。")
-	}
-	fmt.Fprintf(w, "sekimori-agent: %v\n", err)
-}
-
-const defaultSettings = "/etc/sekimori/agent.yaml"
+const (
+	program         = "sekimori-agent"
+	defaultSettings = "/etc/sekimori/agent.yaml"
+)
 
 func root() *cobra.Command {
 	var path string
-	cmd := &cobra.Command{
-		Use:           "sekimori-agent",
-		Short:         "関守: 扉の制御装置 (door controller agent)",
-		Long:          "関守 sekimori の扉側プログラム。読取装置の入力をその場で判定し、記録してから錠を動かし、中央管理装置へ送ります。",
-		Version:       version.Version,
-		SilenceUsage:  true,
-		SilenceErrors: true,
-	}
-	cmd.CompletionOptions.DisableDefaultCmd = true
-	cmd.PersistentFlags().StringVar(&path, "settings", defaultSettings, "設定ファイル (settings file)")
-	cmd.AddCommand(runCommand(&path), enrolCommand(&path), checkCommand(&path), checkpointCommand(&path), statusCommand(&path))
-	for _, a := range hostsvc.Actions {
-		cmd.AddCommand(controlCommand(&path, a))
-	}
+	cmd := cli.Root(program, "関守: 扉の制御装置 (door controller agent)",
+		"関守 sekimori の扉側プログラム。読取装置の入力をその場で判定し、記録してから錠を動かし、中央管理装置へ送ります。", defaultSettings, &path)
+	cmd.AddCommand(runCommand(&path), enrolCommand(&path), checkCommand(&path), checkpointCommand(&path))
+	cli.Service(cmd, func() hostsvc.Spec { return spec(path) })
 	return cmd
 }
 
 func spec(path string) hostsvc.Spec {
 	return hostsvc.Spec{
-		Name: "sekimori-agent", Display: "関守 sekimori agent",
+		Name: program, Display: "関守 sekimori agent",
 		About: "Door controller of the sekimori entry registers", Unit: configs.AgentUnit, Settings: path,
 	}
 }
@@ -161,43 +132,6 @@ func checkpointCommand(path *string) *cobra.Command {
 			}
 			_, err = cmd.OutOrStdout().Write(note)
 			return err
-		},
-	}
-}
-
-var controlWords = map[string]string{
-	"install": "サービスとして登録する", "uninstall": "サービスの登録を消す",
-	"start": "サービスを始める", "stop": "サービスを止める", "restart": "サービスを始め直す",
-}
-
-func controlCommand(path *string, action string) *cobra.Command {
-	return &cobra.Command{
-		Use:   action,
-		Short: controlWords[action] + " (" + action + " the service)",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := spec(*path).Control(action); err != nil {
-				return err
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: 完了\n", controlWords[action])
-			return nil
-		},
-	}
-}
-
-func statusCommand(path *string) *cobra.Command {
-	return &cobra.Command{
-		Use:   "status",
-		Short: "サービスの状態を見る (status of the service)",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			st, err := spec(*path).Status()
-			if err != nil {
-				return err
-			}
-			words := map[string]string{"running": "動作中", "stopped": "停止", "not installed": "未登録", "unknown": "不明"}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s (%s)\n", words[st], st)
-			return nil
 		},
 	}
 }

@@ -28,7 +28,16 @@ import (
 )
 
 // ErrNotEnrolled means that the folder holds no identity yet.
-var ErrNotEnrolled = errors.New("this device is not enrolled")
+var ErrNotEnrolled error = notEnrolled{}
+
+type notEnrolled struct{}
+
+func (notEnrolled) Error() string { return "this device is not enrolled" }
+
+// Sentence is for the person at the terminal.
+func (notEnrolled) Sentence() string {
+	return "この機器はまだ登録されていません。中央管理装置で登録コードを発行し(sekimori-hub enrol-code)、この機器で sekimori-agent enrol を実行してください。"
+}
 
 const (
 	keyFile     = "device.key"

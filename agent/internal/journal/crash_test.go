@@ -243,7 +243,7 @@ func TestPowerCutAtEveryOperation(t *testing.T) {
 
 // Several goroutines append and deliver, and are cut anywhere [T-40, T-52].
 func TestPowerCutUnderLoad(t *testing.T) {
-	for seed := range uint64(500) {
+	for seed := range uint64(300) {
 		if err := lives(seed, 1+int(seed%300), 4, honest, newWitness()); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
@@ -252,7 +252,7 @@ func TestPowerCutUnderLoad(t *testing.T) {
 
 // Also on a disk whose syncs fail now and then.
 func TestPowerCutAndFailingSyncs(t *testing.T) {
-	for seed := range uint64(500) {
+	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 9))
 		w := newWitness()
 		w.badSyncs = true
@@ -269,7 +269,7 @@ func TestPowerCutAndFailingSyncs(t *testing.T) {
 
 // Also on a disk that fills up below the budget.
 func TestPowerCutOnAFullDisk(t *testing.T) {
-	for seed := range uint64(500) {
+	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 9))
 		err := lives(seed, 1+r.IntN(400), 3, func(d *disktest.Disk) { d.LimitBytes(int64(40+r.IntN(40)) << 10) }, newWitness())
 		if err != nil {

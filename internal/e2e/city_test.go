@@ -1,0 +1,231 @@
+package e2e_test
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"sekimori/internal/clock"
+)
+
+var jst = clock.JST
+
+// baseDay is Monday 2026-06-15, 令和8年6月15日.
+func baseDay(hour, minute, second int) time.Time {
+	return time.Date(2026, 6, 15, hour, minute, second, 0, jst)
+}
+
+// password is the fixture users' in tests; there is no default one.
+const password = "correct horse battery staple 42"
+
+// city is the fixture city of acceptance.md §6.0: a hub, two door controllers
+// and the simulator, each a process of its own.
+type city struct {
+	t      *testing.T
+	dir    string
+	simEnv []string
+	sim    *proc
+	hub    *proc
+	agents map[string]*proc // DC-31, DC-21
+	ctl    *simulator
+	con    *console
+
+	https, mqtt string
+}
+
+// repo is the root of the repository.
+func repo() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(file), "..", "..")
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// found makes a new city at a simulated time (ignored in real time) with
+// everything running and both controllers under policy.
+func found(t *testing.T, at time.Time) *city {
+	t.Helper()
+	c := prepare(t, at)
+	c.startAll()
+	c.waitReady()
+	return c
+}
+
+// prepare initialises hub, keys, people and devices, and starts the simulator.
+func prepare(t *testing.T, at time.Time) *city {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "sk") // short: socket paths are bounded
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &city{t: t, dir: dir, agents: map[string]*proc{}, https: freePort(t), mqtt: freePort(t)}
+	t.Cleanup(c.tearDown)
+	c.startSim()
+	if clock.Simulated {
+		c.ctl.set(at)
+	}
+	c.write("hub.yaml", fmt.Sprintf(`version: 1
+municipality: 関森市
+name: localhost
+state: %[1]s/hub
+listen: {https: %[2]q, mqtt: %[3]q}
+devices: %[3]q
+addresses: [127.0.0.1]
+`, dir, c.https, c.mqtt))
+	c.hub = c.proc("hub", "sekimori-hub", "run", "--settings", c.path("hub.yaml"))
+	c.hubDo("", "init")
+	c.hubDo("", "import", filepath.Join(repo(), "configs/fixture/kanmori.yaml"), "--as", "P01")
+	for _, user := range []string{"yamada", "yoshida"} {
+		c.hubDo(password+"\n", "user", "passwd", user)
+	}
+	return c
+}
+
+func (c *city) path(name string) string { return filepath.Join(c.dir, name) }
+
+func (c *city) write(name, text string) {
+	c.t.Helper()
+	if err := os.WriteFile(c.path(name), []byte(text), 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *city) proc(name, program string, args ...string) *proc {
+	return &proc{t: c.t, name: name, path: filepath.Join(bin, program), args: args, env: c.env(name), log: c.path(name + ".log")}
+}
+
+// env lets a program follow the simulator's clock, with the skew of its board.
+func (c *city) env(name string) []string {
+	if !clock.Simulated || name == "sim" {
+		return nil
+	}
+	env := []string{"SEKIMORI_SIMTIME=" + c.path("sim/clock")}
+	if strings.HasPrefix(name, "DC-") {
+		env = append(env, "SEKIMORI_SIMTIME_SKEW="+c.path("sim/"+name+".skew"))
+	}
+	return env
+}
+
+// hubDo runs a hub command to its end, on the running hub or on its store.
+func (c *city) hubDo(stdin string, args ...string) string {
+	c.t.Helper()
+	return once(c.t, c.env("hub"), stdin, filepath.Join(bin, "sekimori-hub"), append(args, "--settings", c.path("hub.yaml"))...)
+}
+
+func (c *city) startSim() {
+	c.t.Helper()
+	c.sim = c.proc("sim", "sekimori-sim", "run", "--config", filepath.Join(repo(), "configs/sim.yaml"), "--dir", c.path("sim"))
+	c.sim.start()
+	c.ctl = newSimulator(c.t, c.path("sim/sim.sock"))
+	eventually(c.t, 10*time.Second, "simulator up", func() bool { return c.ctl.call(http.MethodGet, "/v1/state", nil, nil) == nil })
+}
+
+// startAll starts the hub and enrols and starts both controllers.
+func (c *city) startAll() {
+	c.t.Helper()
+	c.startHub()
+	for _, id := range []string{"DC-31", "DC-21"} {
+		c.enrol(id)
+		c.agents[id].start()
+	}
+}
+
+func (c *city) startHub() {
+	c.t.Helper()
+	c.hub.start()
+	ca := c.path("hub/keys/ca.crt")
+	c.con = newConsole(c.t, "https://"+c.https, ca)
+	eventually(c.t, 20*time.Second, "hub up", func() bool { return c.con.ready() })
+}
+
+// enrol writes a controller's settings and makes it a member.
+func (c *city) enrol(id string) {
+	c.t.Helper()
+	example := filepath.Join(repo(), "configs", "agent-"+strings.ToLower(strings.ReplaceAll(id, "-", ""))+".yaml")
+	b, err := os.ReadFile(example)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	text := strings.NewReplacer("scratch/sim", c.path("sim"), "scratch/"+id, c.path(id),
+		"localhost:8883", c.mqtt, "localhost:8443", c.https).Replace(string(b))
+	text = strings.Replace(text, "https: "+c.https+"\n", "https: "+c.https+"\n  heartbeat: 1s\n", 1)
+	c.write(id+".yaml", text)
+	code := strings.TrimSpace(c.hubDo("", "enrol-code", id, "--as", "P01"))
+	lines := strings.Split(code, "\n")
+	once(c.t, c.env(id), lines[len(lines)-1]+"\n", filepath.Join(bin, "sekimori-agent"), "enrol", "--settings", c.path(id+".yaml"))
+	c.agents[id] = c.proc(id, "sekimori-agent", "run", "--settings", c.path(id+".yaml"))
+}
+
+// waitReady waits until both controllers have confirmed a policy and their
+// readers answer.
+func (c *city) waitReady() {
+	c.t.Helper()
+	c.con.signIn("yamada")
+	eventually(c.t, 30*time.Second, "controllers under policy, readers online", func() bool { return c.con.devicesReady(2) })
+}
+
+// verify checks a copy of the hub's store offline.
+func (c *city) verify(args ...string) (string, error) {
+	c.t.Helper()
+	return try(c.env("hub"), "", filepath.Join(bin, "sekimori-hub"), append([]string{"verify", "--settings", c.path("hub.yaml")}, args...)...)
+}
+
+func (c *city) tearDown() {
+	for _, a := range c.agents {
+		a.kill()
+	}
+	if c.hub != nil {
+		c.hub.kill()
+	}
+	if c.sim != nil {
+		c.sim.kill()
+	}
+	if c.t.Failed() {
+		for _, p := range append([]*proc{c.hub, c.sim}, c.agents["DC-31"], c.agents["DC-21"]) {
+			if p != nil {
+				c.t.Log(p.tail())
+			}
+		}
+		if os.Getenv("SEKIMORI_KEEP") != "" {
+			c.t.Log("kept: " + c.dir)
+			return
+		}
+	}
+	os.RemoveAll(c.dir)
+}
+
+// pass is one person's whole passage: card, PIN where one is wanted, and the
+// walk through the door.
+func (c *city) pass(reader, card, pin string) {
+	c.t.Helper()
+	door := strings.TrimSuffix(strings.TrimSuffix(reader, "-in"), "-out")
+	before := c.ctl.door(door).Releases
+	c.ctl.card(reader, card)
+	if pin != "" {
+		c.askedForMore(reader)
+		c.ctl.keys(reader, pin+"#")
+	}
+	eventually(c.t, 5*time.Second, "lock released at "+reader, func() bool { return c.ctl.door(door).Releases > before })
+	c.ctl.walk(door)
+	eventually(c.t, 5*time.Second, "locked again", func() bool { return c.ctl.door(door).Lock == "locked" })
+}
+
+// askedForMore waits for the amber light, as a person would.
+func (c *city) askedForMore(reader string) {
+	c.t.Helper()
+	eventually(c.t, 3*time.Second, "second factor asked at "+reader, func() bool { return c.ctl.state().Readers[reader].LED == "amber" })
+}
