@@ -17,6 +17,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"iter"
 	"time"
 
 	"sekimori/internal/record"
@@ -199,6 +200,8 @@ type RegisterReader interface {
 	RegisterRows(f RegisterFilter) ([]RegisterRow, error)
 	RegisterCount(f RegisterFilter) (int64, error)
 	RegisterRow(register, key string) (RegisterRow, error) // by Key
+	// AllRegisterRows reads every row, by register, series, year and number.
+	AllRegisterRows() iter.Seq2[RegisterRow, error]
 }
 
 // RegisterWriter writes projections.

@@ -2,7 +2,9 @@ package sqlite
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
+	"iter"
 	"strings"
 
 	"sekimori/hub/internal/store"
@@ -55,6 +57,24 @@ func (t *tx) RegisterRow(register, key string) (store.RegisterRow, error) {
 		return t.row("SELECT "+registerColumns+" FROM register WHERE register = ? AND key = ? AND key <> ''", []any{register, key}, into...)
 	})
 }
+
+// AllRegisterRows reads every row, in the order of its unique index.
+func (t *tx) AllRegisterRows() iter.Seq2[store.RegisterRow, error] {
+	return func(yield func(store.RegisterRow, error) bool) {
+		err := t.each("SELECT "+registerColumns+" FROM register ORDER BY register, series, year, number", nil, func(r *sql.Rows) error {
+			row, err := scanRegister(r.Scan)
+			if err == nil && !yield(row, nil) {
+				err = errStop
+			}
+			return err
+		})
+		if err != nil && !errors.Is(err, errStop) {
+			yield(store.RegisterRow{}, err)
+		}
+	}
+}
+
+var errStop = errors.New("the reader has enough")
 
 // where writes only the conditions a filter sets, so that each set of them is
 // one kept statement with its own plan.

@@ -312,6 +312,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 		"SELECT * FROM ledger WHERE device = 'd' AND epoch = x'00' AND seq = 1 AND seq > 0":                       "ledger_event",
 		"SELECT start, hashes FROM tree WHERE start <= 9 ORDER BY start DESC LIMIT 1":                             "PRIMARY KEY",
 		"SELECT coalesce(max(idx) + 1, 0) FROM ledger":                                                            "SEARCH",
+		"SELECT * FROM register ORDER BY register, series, year, number":                                          "sqlite_autoindex_register_1",
 		"SELECT name, value FROM state WHERE name >= 'a' AND name < 'b'":                                          "PRIMARY KEY",
 		"UPDATE register SET at = 1 WHERE register = 'x' AND series = '' AND year = 1 AND number = 1":             "sqlite_autoindex_register_1",
 		"SELECT id, since, deleted, idx, data FROM master WHERE kind = 'k' ORDER BY id, since":                    "PRIMARY KEY",

@@ -82,6 +82,23 @@ func testFilters(t *testing.T, open Opener) {
 		}
 		return nil
 	})
+	view(t, st, func(tx store.ReadTx) error {
+		var all, first []int64
+		for r, err := range tx.AllRegisterRows() {
+			if err != nil {
+				return err
+			}
+			all = append(all, r.Index)
+		}
+		for r := range tx.AllRegisterRows() {
+			first = append(first, r.Index)
+			break
+		}
+		if !slices.Equal(all, []int64{3, 0, 2, 4, 1, 5}) || !slices.Equal(first, []int64{3}) {
+			t.Errorf("all rows by register, series, year and number: %v, the first: %v", all, first)
+		}
+		return nil
+	})
 	for _, c := range []struct {
 		name string
 		f    store.RegisterFilter
