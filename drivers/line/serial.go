@@ -3,7 +3,6 @@ package line
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"go.bug.st/serial"
 )
@@ -13,17 +12,20 @@ import (
 // two programs on one RS-485 bus answer each other's readers.
 func Serial(path string, baud int) Opener {
 	return func() (Port, error) {
-		lock, err := acquire(path)
+		p, err := openOS(path, baud)
 		if err != nil {
-			return nil, fmt.Errorf("open %s: %w", path, err)
+			return nil, fmt.Errorf("open %s at %d baud: %w", path, baud, err)
 		}
-		p, err := serial.Open(path, &serial.Mode{BaudRate: baud, DataBits: 8, Parity: serial.NoParity, StopBits: serial.OneStopBit})
-		if err != nil {
-			lock.release()
-			return nil, fmt.Errorf("open %s at %d baud: %w", path, baud, meaning(err))
-		}
-		return &osPort{Port: p, lock: lock}, nil
+		return p, nil
 	}
+}
+
+func openLibrary(path string, baud int) (serial.Port, error) {
+	p, err := serial.Open(path, &serial.Mode{BaudRate: baud, DataBits: 8, Parity: serial.NoParity, StopBits: serial.OneStopBit})
+	if err != nil {
+		return nil, meaning(err)
+	}
+	return p, nil
 }
 
 // meaning maps the library's errors to ours and keeps the cause.
@@ -39,48 +41,4 @@ func meaning(err error) error {
 		return fmt.Errorf("%w: %w", ErrGone, err)
 	}
 	return err
-}
-
-type osPort struct {
-	serial.Port
-	lock  *portLock
-	quiet bool // the last Read timed out; owned by the reading goroutine
-}
-
-func (p *osPort) Read(b []byte) (int, error) {
-	n, err := p.Port.Read(b)
-	p.quiet = n == 0 && err == nil
-	if err != nil {
-		return n, meaning(err)
-	}
-	return n, nil
-}
-
-// Write sends b. After silence it first throws away what nobody took: a dead
-// adapter or an unread pty would otherwise fill its buffer with old commands
-// until Write blocks for ever.
-func (p *osPort) Write(b []byte) (int, error) {
-	if p.quiet {
-		p.quiet = false
-		if err := p.Port.ResetOutputBuffer(); err != nil {
-			return 0, meaning(err)
-		}
-	}
-	n, err := p.Port.Write(b)
-	if err != nil {
-		return n, meaning(err)
-	}
-	return n, nil
-}
-
-func (p *osPort) SetReadTimeout(d time.Duration) error {
-	if d < 0 {
-		d = serial.NoTimeout
-	}
-	return p.Port.SetReadTimeout(d)
-}
-
-func (p *osPort) Close() error {
-	defer p.lock.release()
-	return p.Port.Close()
 }

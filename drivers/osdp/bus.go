@@ -9,8 +9,8 @@
 // question "anything to report?" that a reader needs to say anything at all.
 //
 // The bus gives each turn to the link that has waited longest beyond its due
-// time. An idle reader is due every Poll; after an event it is due at once,
-// until its queue is empty. An absent reader costs little: it is probed once a
+// time. After an event a reader is due at once, until its queue is empty; then
+// every Poll for a minute, and less often when nobody is about. An absent reader costs little: it is probed once a
 // second at most, and while others wait mostly with a short window.
 //
 // Secure channel is not spoken: an answer that has a security block is rejected
@@ -29,8 +29,11 @@ import (
 	"sekimori/drivers/line"
 )
 
-// DefaultPoll is the time between two polls of an idle reader: half of it, on
-// average, is how long a card waits to be asked for.
+// DefaultPoll is the time between two polls of a reader in the minute after an
+// event; a bus at rest takes two and a half
+// times that. Half of it, on average, is how long a
+// card waits to be asked for; all of it is processor time, since every poll is
+// two wake-ups of a sleeping machine.
 const DefaultPoll = 25 * time.Millisecond
 
 // defaultInterChar ends a frame that stopped in the middle. The specification's
@@ -40,7 +43,7 @@ const defaultInterChar = 150 * time.Millisecond
 // Config is one bus.
 type Config struct {
 	Baud      int            // the port's, for the time bytes take: 9600 to 230400
-	Poll      time.Duration  // time between polls of an idle reader; default DefaultPoll
+	Poll      time.Duration  // time between polls in the minute after an event, less often at rest; default DefaultPoll
 	InterChar time.Duration  // longest pause inside an answer; default 150 ms
 	Readers   []ReaderConfig // at least one
 }

@@ -113,9 +113,17 @@ func (l *Link) done(now time.Duration) {
 	case polling:
 		l.due = now
 		if now >= l.fast && !l.wantLED && !l.wantBuz {
-			l.due = l.sent + l.pace
+			l.due = l.sent + l.rest(now)
 		}
 	}
+}
+
+// rest is the time between two polls that nothing hurries.
+func (l *Link) rest(now time.Duration) time.Duration {
+	if now < l.warm {
+		return l.pace
+	}
+	return restFactor * l.pace / 2
 }
 
 // answered takes the answer to the pending command.
@@ -133,7 +141,7 @@ func (l *Link) answered(r Reply, now time.Duration, e *Effects) {
 		l.press(r.Keys.Typed(), now, e)
 	}
 	if _, ack := r.(Ack); !ack && l.phase == polling {
-		l.fast = now + fastFor // a queue behind an event empties at full speed
+		l.fast, l.warm = now+fastFor, now+warmFor // a queue behind an event empties at full speed
 	}
 	l.done(now)
 }

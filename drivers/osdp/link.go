@@ -18,6 +18,8 @@ const (
 	fullProbe    = 8                      // every so many probes gets the full replyDelay
 	busyWait     = 50 * time.Millisecond  // before a busy reader is asked again
 	fastFor      = 250 * time.Millisecond // polls follow at once after an event
+	warmFor      = time.Minute            // people come in groups
+	restFactor   = 5                      // at rest, half-paces between polls
 )
 
 // phase is how far the conversation has come.
@@ -61,6 +63,7 @@ type Link struct {
 	sent      time.Duration // the last command began
 	valid     time.Duration // the last valid answer
 	fast      time.Duration // poll without pause until then
+	warm      time.Duration // poll every pace until then, half as often later
 	restarted time.Duration
 
 	signal  drivers.Signal

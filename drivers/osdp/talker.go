@@ -39,6 +39,7 @@ type talker struct {
 	buf     [256]byte
 	probed  time.Duration // the last probe of an absent reader
 	idle    time.Duration // since when the wire is silent
+	awake   bool          // an exchange has just ended
 }
 
 func newTalker(b *Bus) *talker {
@@ -68,6 +69,7 @@ func (t *talker) serve(ctx context.Context, port line.Port) error {
 	defer timer.Stop()
 	for ctx.Err() == nil {
 		m, wait := t.pick(ctx)
+		t.awake = wait == 0
 		if wait > 0 {
 			timer.Reset(wait)
 			select {
@@ -125,7 +127,13 @@ func (t *talker) pick(ctx context.Context) (best *member, wait time.Duration) {
 		if !m.link.Alive() && others > 0 {
 			due = max(due, t.probed+probeSpacing)
 		}
-		if wait = min(wait, due-now); due <= now && (best == nil || due < bestDue) {
+		// Once awake, take along whoever is due soon: a wake-up costs more
+		// processor time than an exchange.
+		soon := now
+		if t.awake && m.link.Alive() {
+			soon += t.bus.cfg.Poll / 2
+		}
+		if wait = min(wait, due-now); due <= soon && (best == nil || due < bestDue) {
 			best, bestDue = m, due
 		}
 	}
