@@ -158,10 +158,10 @@ func (o Options) check() (Options, error) {
 		errs = append(errs, fmt.Errorf("ReserveBytes %d: at least %d", o.ReserveBytes, minSegment))
 	}
 	if least := stateSize + o.ReserveBytes + 2*o.SegmentBytes; o.MaxBytes < least {
-		errs = append(errs, fmt.Errorf("MaxBytes %d: at least %d (reserve and two segments)", o.MaxBytes, least))
+		errs = append(errs, fmt.Errorf("option MaxBytes %d: at least %d (reserve and two segments)", o.MaxBytes, least))
 	}
 	if o.Keep < 0 {
-		errs = append(errs, fmt.Errorf("Keep %s: not negative", o.Keep))
+		errs = append(errs, fmt.Errorf("option Keep %s: not negative", o.Keep))
 	}
 	return o, errors.Join(errs...)
 }
