@@ -1,0 +1,74 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"sekimori/hub/internal/ledger"
+	"sekimori/hub/internal/people"
+	"sekimori/hub/internal/pki"
+	"sekimori/hub/internal/policy"
+	"sekimori/hub/internal/store/sqlite"
+)
+
+// core is what both the running hub and a command on a stopped one stand on:
+// keys, memory, ledger, and who there is.
+type core struct {
+	settings Settings
+	auth     *pki.Authority
+	store    *sqlite.Store
+	ledger   *ledger.Ledger
+	members  *pki.Members
+	people   *people.Registry
+}
+
+// openCore opens keys and store. changed is called when who may connect has
+// changed. One process at a time can hold the store.
+func openCore(ctx context.Context, s Settings, changed func()) (*core, error) {
+	auth, err := pki.Open(s.keys())
+	if err != nil {
+		return nil, err
+	}
+	st, err := sqlite.Open(ctx, s.store(), sqlite.Options{})
+	if err != nil {
+		return nil, err
+	}
+	c := &core{settings: s, auth: auth, store: st}
+	if err := c.join(ctx, changed); err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	return c, nil
+}
+
+func (c *core) join(ctx context.Context, changed func()) (err error) {
+	if c.ledger, err = ledger.New(c.auth.LogKey()); err != nil {
+		return err
+	}
+	c.members = pki.NewMembers(c.auth, c.store, c.ledger, changed)
+	c.people, err = people.Open(ctx, c.store, c.ledger, c.auth.Sealer())
+	return err
+}
+
+func (c *core) close() error { return c.store.Close() }
+
+// policies is the policy service, which only the running hub runs.
+func (c *core) policies(p policy.Publisher, log *slog.Logger) *policy.Service {
+	return policy.New(policy.Config{
+		Store: c.store, Ledger: c.ledger, Cities: c.people, Keys: c.auth,
+		Policies: c.auth.Signer("policy"), Orders: c.auth.Signer("order"), Publisher: p, Log: log.With("part", "policy"),
+	})
+}
+
+// Init makes a municipality's keys. It returns where the root's private key
+// waits to be taken away.
+func Init(s Settings) (offline string, err error) {
+	err = pki.Init(s.keys(), pki.Options{
+		Municipality: s.Municipality, HubName: s.Name, MQTTAddr: s.Devices, Addresses: s.Addresses,
+	})
+	if err != nil {
+		return "", fmt.Errorf("init: %w", err)
+	}
+	return pki.OfflineRoot(s.keys()), nil
+}
