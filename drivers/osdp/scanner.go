@@ -50,21 +50,8 @@ func (s *Scanner) onlyMarks(n int) bool {
 	return true
 }
 
-// Pending is how many bytes of an unfinished frame wait, and Missing how many
-// it still needs as far as its header tells (at least 1).
+// Pending is how many bytes of an unfinished frame wait.
 func (s *Scanner) Pending() int { return len(s.buf) - s.read }
-
-// Missing: see Pending.
-func (s *Scanner) Missing() int {
-	p := s.buf[s.read:]
-	if len(p) > 0 && p[0] == mark {
-		p = p[1:]
-	}
-	if len(p) < headLen {
-		return minLen + 1 - len(p)
-	}
-	return max(int(p[2])|int(p[3])<<8-len(p), 1)
-}
 
 // Reset gives up an unfinished frame; it counts as noise.
 func (s *Scanner) Reset() {

@@ -15,11 +15,6 @@ const (
 	probeSpacing = 500 * time.Millisecond
 	// idleLook is how often a bus without work looks for new readers.
 	idleLook = time.Second
-	// worthSleeping is the least time that is slept instead of waiting for
-	// each byte: below it the scheduler's own delay is larger than the gain.
-	worthSleeping = 3 * time.Millisecond
-	// longestNap bounds what a damaged length can make the talker sleep.
-	longestNap = 50 * time.Millisecond
 )
 
 // member is one address as the talker sees it.
@@ -214,8 +209,6 @@ func (t *talker) listen(ctx context.Context, port line.Port, m *member, sent int
 	deadline := began + time.Duration(sent)*t.char + window
 	// Somebody who babbles without end must not hold the bus.
 	limit := deadline + maxLen*t.char + t.bus.cfg.InterChar
-	// No answer can be complete before its shortest form has passed the wire.
-	t.nap(time.Duration(sent+minLen) * t.char)
 	for {
 		for {
 			f, ok := t.scan.Next()
@@ -243,15 +236,6 @@ func (t *talker) listen(ctx context.Context, port line.Port, m *member, sent int
 		t.scan.Feed(t.buf[:n])
 		if t.scan.Pending() > 0 {
 			deadline = min(t.now()+t.bus.cfg.InterChar, limit)
-			t.nap(time.Duration(t.scan.Missing()) * t.char)
 		}
-	}
-}
-
-// nap sleeps over bytes that are still on the wire: at 9600 baud it saves a
-// wake-up for each of them.
-func (t *talker) nap(d time.Duration) {
-	if d >= worthSleeping {
-		time.Sleep(min(d, longestNap))
 	}
 }
