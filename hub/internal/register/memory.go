@@ -1,0 +1,146 @@
+package register
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"sekimori/hub/internal/store"
+)
+
+// memory is a register that lives as long as a comparison. It answers the
+// queries of the rules as a store does.
+type memory struct {
+	rows    []*store.RegisterRow // in the order they were added
+	byKey   map[[2]string]*store.RegisterRow
+	byPlace map[place]*store.RegisterRow
+	last    map[place]int64 // newest number, with Number 0 in the key
+	series  map[[2]string][]*store.RegisterRow
+	person  map[[3]string][]*store.RegisterRow
+	open    map[[2]string][]*store.RegisterRow // may hold rows that were closed since
+	states  map[string][]byte
+}
+
+// place is where a row stands.
+type place struct {
+	register, series string
+	year             int
+	number           int64
+}
+
+func placeOf(r store.RegisterRow) place {
+	return place{r.Register, r.Series, r.FiscalYear, r.Number}
+}
+
+func newMemory() *memory {
+	return &memory{byKey: map[[2]string]*store.RegisterRow{}, byPlace: map[place]*store.RegisterRow{}, last: map[place]int64{},
+		series: map[[2]string][]*store.RegisterRow{}, person: map[[3]string][]*store.RegisterRow{}, open: map[[2]string][]*store.RegisterRow{},
+		states: map[string][]byte{}}
+}
+
+// candidates is the shortest list that holds all rows a filter can match.
+func (m *memory) candidates(f store.RegisterFilter) []*store.RegisterRow {
+	s := [2]string{f.Register, f.Series}
+	switch {
+	case f.Register == "" || f.Series == "":
+		return m.rows
+	case f.Open != nil && *f.Open:
+		m.open[s] = slices.DeleteFunc(m.open[s], func(r *store.RegisterRow) bool { return !r.Open })
+		return m.open[s]
+	case f.Person != "":
+		return m.person[[3]string{f.Register, f.Series, f.Person}]
+	}
+	return m.series[s]
+}
+
+func matches(f store.RegisterFilter, r *store.RegisterRow) bool {
+	for _, c := range [][2]string{{f.Register, r.Register}, {f.Series, r.Series}, {f.Room, r.Room}, {f.Person, r.Person},
+		{f.Kind, r.Kind}, {f.Reason, r.Reason}, {f.Severity, r.Severity}} {
+		if c[0] != "" && c[0] != c[1] {
+			return false
+		}
+	}
+	return (f.FiscalYear == 0 || f.FiscalYear == r.FiscalYear) &&
+		(f.From.IsZero() || !r.At.Before(f.From)) && (f.To.IsZero() || r.At.Before(f.To)) &&
+		(f.Open == nil || *f.Open == r.Open) && (f.ChangedAfter == 0 || r.Changed > f.ChangedAfter)
+}
+
+func (m *memory) RegisterRows(f store.RegisterFilter) ([]store.RegisterRow, error) {
+	var out []store.RegisterRow
+	for _, r := range m.candidates(f) {
+		if matches(f, r) {
+			out = append(out, *r)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b store.RegisterRow) int {
+		n := a.At.Compare(b.At)
+		if f.OrderByChanged {
+			n = cmp.Compare(a.Changed, b.Changed)
+		}
+		if f.Newest {
+			n = -n
+		}
+		return n
+	})
+	limit := f.Limit
+	if limit <= 0 {
+		limit = 1000
+	}
+	out = out[min(max(f.Offset, 0), len(out)):]
+	return out[:min(limit, len(out))], nil
+}
+
+func (m *memory) RegisterRow(register, key string) (store.RegisterRow, error) {
+	if r, ok := m.byKey[[2]string{register, key}]; ok && key != "" {
+		return *r, nil
+	}
+	return store.RegisterRow{}, store.ErrNotFound
+}
+
+func (m *memory) AddRegisterRow(r store.RegisterRow) (int64, error) {
+	if _, ok := m.byKey[[2]string{r.Register, r.Key}]; ok && r.Key != "" {
+		return 0, fmt.Errorf("key %s of %s: %w", r.Key, r.Register, store.ErrExists)
+	}
+	r.Number = 0
+	at := placeOf(r)
+	m.last[at]++
+	r.Number = m.last[at]
+	p := &r
+	m.rows = append(m.rows, p)
+	m.byPlace[placeOf(r)] = p
+	m.index(p)
+	s := [2]string{r.Register, r.Series}
+	m.series[s] = append(m.series[s], p)
+	return r.Number, nil
+}
+
+func (m *memory) index(p *store.RegisterRow) {
+	if p.Key != "" {
+		m.byKey[[2]string{p.Register, p.Key}] = p
+	}
+	if k := [3]string{p.Register, p.Series, p.Person}; !slices.Contains(m.person[k], p) {
+		m.person[k] = append(m.person[k], p)
+	}
+	if s := [2]string{p.Register, p.Series}; p.Open && !slices.Contains(m.open[s], p) {
+		m.open[s] = append(m.open[s], p)
+	}
+}
+
+func (m *memory) PutRegisterRow(r store.RegisterRow) error {
+	p, ok := m.byPlace[placeOf(r)]
+	if !ok {
+		return fmt.Errorf("%s %s %d number %d: %w", r.Register, r.Series, r.FiscalYear, r.Number, store.ErrNotFound)
+	}
+	*p = r
+	m.index(p)
+	return nil
+}
+
+func (m *memory) State(name string) ([]byte, error) {
+	if v, ok := m.states[name]; ok {
+		return v, nil
+	}
+	return nil, store.ErrNotFound
+}
+
+func (m *memory) PutState(name string, value []byte) error { m.states[name] = value; return nil }

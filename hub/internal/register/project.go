@@ -1,0 +1,297 @@
+package register
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"sekimori/hub/internal/ledger"
+	"sekimori/hub/internal/store"
+	"sekimori/hub/internal/wareki"
+	"sekimori/internal/clock"
+	"sekimori/internal/record"
+)
+
+// Tx is what the rules need of a transaction.
+type Tx interface {
+	RegisterRows(f store.RegisterFilter) ([]store.RegisterRow, error)
+	RegisterRow(register, key string) (store.RegisterRow, error)
+	AddRegisterRow(store.RegisterRow) (number int64, err error)
+	PutRegisterRow(store.RegisterRow) error
+	State(name string) ([]byte, error)
+	PutState(name string, value []byte) error
+}
+
+// rowLister is the part that only reads.
+type rowLister interface {
+	RegisterRows(f store.RegisterFilter) ([]store.RegisterRow, error)
+}
+
+// Names of the projector's states.
+const (
+	statePrefix = "register."
+	stateCursor = statePrefix + "cursor" // decimal index of the next ledger row
+	stateBurst  = statePrefix + "burst." // by device: burst
+)
+
+// chunk is how many ledger rows one transaction projects: small enough that
+// ingest never waits long for the writer.
+const chunk = 500
+
+// Projector keeps the registers up with the ledger.
+type Projector struct {
+	Store store.Store
+	Log   *slog.Logger
+}
+
+// retry is the wait after a failure: the ledger goes on without its projections.
+const retry = time.Second
+
+// Run projects until ctx ends.
+func (p *Projector) Run(ctx context.Context) error {
+	failed := false
+	for ctx.Err() == nil {
+		changed := p.Store.Changed()
+		more, err := p.behind(ctx)
+		if err == nil && more {
+			_, err = p.Step(ctx)
+		}
+		switch {
+		case ctx.Err() != nil:
+		case err != nil:
+			if !failed {
+				p.Log.Error("registers are behind the ledger", "err", err)
+			}
+			failed = true
+			if clock.Sleep(ctx, retry) != nil {
+				return nil
+			}
+		case more:
+			failed = false
+		default:
+			failed = false
+			select {
+			case <-changed:
+			case <-ctx.Done():
+			}
+		}
+	}
+	return nil
+}
+
+// behind looks without writing.
+func (p *Projector) behind(ctx context.Context) (more bool, err error) {
+	err = p.Store.View(ctx, func(tx store.ReadTx) error {
+		size, err := tx.Size()
+		if err != nil {
+			return err
+		}
+		next, err := cursor(tx)
+		more = next < size
+		return err
+	})
+	return more, err
+}
+
+// Step projects one chunk and tells how many rows it held.
+func (p *Projector) Step(ctx context.Context) (n int, err error) {
+	err = p.Store.Update(ctx, func(tx store.Tx) error {
+		n, err = step(tx)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("project the ledger: %w", err)
+	}
+	return n, nil
+}
+
+// CatchUp projects everything there is.
+func (p *Projector) CatchUp(ctx context.Context) error {
+	for {
+		n, err := p.Step(ctx)
+		if err != nil || n == 0 {
+			return err
+		}
+	}
+}
+
+// Rebuild drops all registers and projects them anew. It takes as many
+// transactions as Run would, so registers are short until it is done.
+func (p *Projector) Rebuild(ctx context.Context) error {
+	err := p.Store.Update(ctx, func(tx store.Tx) error {
+		if err := tx.ClearRegisters(); err != nil {
+			return err
+		}
+		states, err := tx.States(statePrefix)
+		if err != nil {
+			return err
+		}
+		for name := range states {
+			if err := tx.DeleteState(name); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("clear registers: %w", err)
+	}
+	return p.CatchUp(ctx)
+}
+
+func step(tx store.Tx) (int, error) {
+	next, err := cursor(tx)
+	if err != nil {
+		return 0, err
+	}
+	rows, err := tx.Rows(next, chunk)
+	if err != nil || len(rows) == 0 {
+		return 0, err
+	}
+	if err := project(tx, rows); err != nil {
+		return 0, err
+	}
+	last := rows[len(rows)-1].Index
+	return len(rows), tx.PutState(stateCursor, strconv.AppendInt(nil, last+1, 10))
+}
+
+func cursor(tx store.StateReader) (int64, error) {
+	b, err := tx.State(stateCursor)
+	if errors.Is(err, store.ErrNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseInt(string(b), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("register cursor: %w", err)
+	}
+	return n, nil
+}
+
+// project applies ledger rows in order.
+func project(tx Tx, rows []store.LedgerRow) error {
+	for _, r := range rows {
+		if len(r.Row) == 0 {
+			continue // erased after its term
+		}
+		f, err := read(r)
+		if err != nil {
+			return fmt.Errorf("ledger row %d: %w", r.Index, err)
+		}
+		if err := apply(tx, f); err != nil {
+			return fmt.Errorf("ledger row %d (%s): %w", r.Index, f.Kind, err)
+		}
+	}
+	return nil
+}
+
+// fact is a ledger row with the body of whoever stated it.
+type fact struct {
+	ledger.Row
+	index int64
+	body  json.RawMessage
+}
+
+func read(r store.LedgerRow) (fact, error) {
+	row, err := ledger.DecodeRow(r.Row)
+	if err != nil {
+		return fact{}, err
+	}
+	f := fact{Row: row, index: r.Index, body: row.Body}
+	if row.Seq == 0 {
+		return f, nil
+	}
+	f.body = nil // a device's fact is what the device signed
+	if row.Kind == ledger.KindOpaqueEvent {
+		return f, nil
+	}
+	if e, err := record.DecodeEvent(r.Event); err == nil {
+		f.body = e.Body
+	}
+	return f, nil
+}
+
+// of reads the body as its type; what cannot be read is reported by apply.
+func (f fact) into(v any) bool { return len(f.body) > 0 && json.Unmarshal(f.body, v) == nil }
+
+// year is the 年度 a row is numbered in: that of its event.
+func year(at time.Time) int { return wareki.FiscalYear(at) }
+
+// key is a row's key: a ledger row makes at most one row of a register.
+func (f fact) key() string { return "L" + strconv.FormatInt(f.index, 10) }
+
+func encode(v any) (json.RawMessage, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("register data: %w", err)
+	}
+	return b, nil
+}
+
+// apply is the rules' one entrance.
+func apply(tx Tx, f fact) error {
+	byDevice := f.Seq > 0
+	switch f.Kind {
+	case record.KindEntered, record.KindKeyEntry:
+		return passage(tx, f, entered)
+	case record.KindExited:
+		return passage(tx, f, exited)
+	case record.KindDenied, record.KindAttemptsSpent:
+		return passage(tx, f, denied)
+	case record.KindExitFree:
+		return doorState(tx, f, exitFree)
+	case record.KindFireRelease:
+		return doorState(tx, f, fireRelease)
+	case record.KindFireEnded:
+		return doorState(tx, f, fireEnded)
+	case record.KindForcedOpen, record.KindHeldOpen, record.KindRoomClosed:
+		return doorState(tx, f, doorBegins)
+	case record.KindDoorClosed, record.KindRearmed, record.KindRoomReopened:
+		return doorState(tx, f, doorEnds)
+	case record.KindReaderOffline, record.KindTamper, record.KindWiringFault:
+		return equipment(tx, f, false)
+	case record.KindReaderOnline, record.KindTamperEnded:
+		return equipment(tx, f, true)
+	case record.KindClockAnomaly, record.KindJournalFull, record.KindLedgerDoubt, record.KindPolicyRejected, record.KindOrderRejected,
+		ledger.KindOpaqueEvent:
+		return plain(tx, f)
+	}
+	if byDevice {
+		return nil // a device cannot state what people state
+	}
+	switch f.Kind {
+	case ledger.KindEntryByHand:
+		return entryByHand(tx, f)
+	case ledger.KindStayClosed:
+		return stayClosed(tx, f)
+	case ledger.KindSecurityFinding:
+		return securityFinding(tx, f)
+	case ledger.KindEvidenceGap:
+		return evidenceGap(tx, f)
+	case ledger.KindSignInFailed:
+		return plain(tx, f)
+	}
+	return nil
+}
+
+func passage(tx Tx, f fact, rule func(Tx, fact, record.Passage) error) error {
+	var p record.Passage
+	if !f.into(&p) {
+		return unreadable(tx, f)
+	}
+	return rule(tx, f, p)
+}
+
+func doorState(tx Tx, f fact, rule func(Tx, fact, record.DoorState) error) error {
+	var d record.DoorState
+	if !f.into(&d) {
+		return unreadable(tx, f)
+	}
+	return rule(tx, f, d)
+}
