@@ -152,10 +152,10 @@ func (o Options) check() (Options, error) {
 		errs = append(errs, errors.New("no Notice: it is required"))
 	}
 	if o.SegmentBytes < minSegment {
-		errs = append(errs, fmt.Errorf("SegmentBytes %d: at least %d", o.SegmentBytes, minSegment))
+		errs = append(errs, fmt.Errorf("option SegmentBytes %d: at least %d", o.SegmentBytes, minSegment))
 	}
 	if o.ReserveBytes < minSegment {
-		errs = append(errs, fmt.Errorf("ReserveBytes %d: at least %d", o.ReserveBytes, minSegment))
+		errs = append(errs, fmt.Errorf("option ReserveBytes %d: at least %d", o.ReserveBytes, minSegment))
 	}
 	if least := stateSize + o.ReserveBytes + 2*o.SegmentBytes; o.MaxBytes < least {
 		errs = append(errs, fmt.Errorf("option MaxBytes %d: at least %d (reserve and two segments)", o.MaxBytes, least))
