@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 
 	"sekimori/hub/internal/ledger"
 	"sekimori/hub/internal/people"
 	"sekimori/hub/internal/pki"
 	"sekimori/hub/internal/policy"
 	"sekimori/hub/internal/store/sqlite"
+	"sekimori/internal/record"
 )
 
 // core is what both the running hub and a command on a stopped one stand on:
@@ -21,7 +23,8 @@ type core struct {
 	store    *sqlite.Store
 	ledger   *ledger.Ledger
 	members  *pki.Members
-	people   *people.Registry
+	people   *people.Directory
+	registry *people.Registry
 }
 
 // openCore opens keys and store. changed is called when who may connect has
@@ -46,9 +49,12 @@ func (c *core) join(ctx context.Context, changed func()) (err error) {
 	if c.ledger, err = ledger.New(c.auth.LogKey()); err != nil {
 		return err
 	}
+	if c.people, err = people.NewDirectory(ctx, c.store); err != nil {
+		return err
+	}
 	c.members = pki.NewMembers(c.auth, c.store, c.ledger, changed)
-	c.people, err = people.Open(ctx, c.store, c.ledger, c.auth.Sealer())
-	return err
+	c.registry = people.NewRegistry(c.store, c.ledger, c.auth.Sealer(), c.people, changed)
+	return nil
 }
 
 func (c *core) close() error { return c.store.Close() }
@@ -56,8 +62,8 @@ func (c *core) close() error { return c.store.Close() }
 // policies is the policy service, which only the running hub runs.
 func (c *core) policies(p policy.Publisher, log *slog.Logger) *policy.Service {
 	return policy.New(policy.Config{
-		Store: c.store, Ledger: c.ledger, Cities: c.people, Keys: c.auth,
-		Policies: c.auth.Signer("policy"), Orders: c.auth.Signer("order"), Publisher: p, Log: log.With("part", "policy"),
+		Store: c.store, Ledger: c.ledger, Cities: cities{c}, Keys: c.auth,
+		Policies: c.auth.Signer(record.UsePolicy), Orders: c.auth.Signer(record.UseOrder), Publisher: p, Log: log.With("part", "policy"),
 	})
 }
 
@@ -70,5 +76,5 @@ func Init(s Settings) (offline string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("init: %w", err)
 	}
-	return pki.OfflineRoot(s.keys()), nil
+	return filepath.Join(s.keys(), "offline"), nil
 }
