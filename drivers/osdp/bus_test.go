@@ -143,7 +143,7 @@ func TestStartUpAsksInOrder(t *testing.T) {
 	pd := newReader(0)
 	bubble(t, oneReader(0), []*reader{pd}, func(t *testing.T, _ *cable, recs []*drivertest.Recorder, bus *osdp.Bus) {
 		until(t, time.Second, "online", isOnline(recs[0]))
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(400 * time.Millisecond)
 		var codes []byte
 		var seqs []int
 		for _, c := range pd.seen()[:6] {
