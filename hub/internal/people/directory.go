@@ -2,6 +2,7 @@ package people
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -153,12 +154,25 @@ func (d *Directory) People(at time.Time) []Person        { return d.book.Load().
 func (d *Directory) Posts(at time.Time) []Post           { return d.book.Load().posts.all(at) }
 func (d *Directory) Schedules(at time.Time) []Schedule   { return d.book.Load().schedules.all(at) }
 func (d *Directory) ClosedDays(at time.Time) []ClosedDay { return d.book.Load().closed.all(at) }
-func (d *Directory) Permits(at time.Time) []Permit       { return d.book.Load().permits.all(at) }
-func (d *Directory) Credentials(at time.Time) []CredentialItem {
-	return d.book.Load().credentials.all(at)
+func (d *Directory) Users(at time.Time) []User           { return d.book.Load().users.all(at) }
+func (d *Directory) KeysOnLoan(at time.Time) []KeyLoan   { return d.book.Load().loans.all(at) }
+
+// Permits lists the permits of people who have not left [T-30].
+func (d *Directory) Permits(at time.Time) []Permit {
+	return slices.DeleteFunc(d.book.Load().permits.all(at), func(p Permit) bool { return !d.serves(p.Person, at) })
 }
-func (d *Directory) Users(at time.Time) []User         { return d.book.Load().users.all(at) }
-func (d *Directory) KeysOnLoan(at time.Time) []KeyLoan { return d.book.Load().loans.all(at) }
+
+// Credentials lists cards with their state; those of people who have left are
+// revoked, whatever was declared of the card [T-30].
+func (d *Directory) Credentials(at time.Time) []CredentialItem {
+	all := d.book.Load().credentials.all(at)
+	for i, c := range all {
+		if c.State == string(record.CredentialActive) && !d.serves(c.Person, at) {
+			all[i].State = string(record.CredentialRevoked)
+		}
+	}
+	return all
+}
 
 // NextChange is the first instant after t at which an answer may differ: a
 // version that begins, or midnight in JST, when posts change hands.

@@ -16,9 +16,10 @@ import (
 	"sekimori/internal/record"
 )
 
-// Appender writes facts to the ledger within a transaction.
+// Appender writes facts to the ledger within a transaction, and signs it.
 type Appender interface {
 	Append(tx store.Tx, facts []ledger.Fact) (first int64, err error)
+	Seal(tx store.Tx) (note []byte, cp record.Checkpoint, err error)
 }
 
 // Registry writes master data and secrets.
@@ -374,5 +375,6 @@ func declareAll(tx store.Tx, l Appender, puts []store.MasterItem, actor ledger.R
 			return err
 		}
 	}
-	return nil
+	_, _, err = l.Seal(tx)
+	return err
 }

@@ -373,6 +373,17 @@ func TestLeaversKeepTheirNames(t *testing.T) {
 		if _, ok := o.dir.Resolve("P99", clock.Now()); ok {
 			t.Error("P99 was resolved")
 		}
+		for _, c := range o.dir.Credentials(clock.Now()) {
+			if want := map[bool]string{true: "revoked", false: "active"}[c.Person == "P01"]; c.State != want {
+				t.Errorf("the card of %s is %s", c.Person, c.State)
+			}
+		}
+		if slices.ContainsFunc(o.dir.Permits(clock.Now()), func(p people.Permit) bool { return p.Person == "P01" }) {
+			t.Error("a leaver has a permit")
+		}
+		if slices.ContainsFunc(o.dir.Credentials(jst(t, "2026-06-15 08:30")), func(c people.CredentialItem) bool { return c.State != "active" }) {
+			t.Error("revoked before leaving")
+		}
 	})
 }
 

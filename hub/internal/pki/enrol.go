@@ -25,14 +25,19 @@ const maxTries = 5
 // come back, and the rising At alone makes a request good for one use.
 const ahead = 10 * time.Minute
 
-// Appender writes facts to the ledger within a transaction.
+// Appender writes facts to the ledger within a transaction, and signs it.
 type Appender interface {
 	Append(tx store.Tx, facts []ledger.Fact) (first int64, err error)
+	Seal(tx store.Tx) (note []byte, cp record.Checkpoint, err error)
 }
 
 // Members makes devices members, and ends their membership. Every change is a
 // fact of the ledger, in the transaction that makes it.
 type Members struct {
+	// Resolve names who acted as they were at that time [T-30]. Set it before
+	// use; without it a fact holds the person's ID alone.
+	Resolve func(person record.PersonID, at time.Time) (ledger.Resolved, bool)
+
 	auth    *Authority
 	store   store.Store
 	ledger  Appender
@@ -344,7 +349,15 @@ func (m *Members) Access(ctx context.Context) (allow, revoked []string, err erro
 }
 
 func (m *Members) append(tx store.Tx, f ledger.Fact) error {
-	_, err := m.ledger.Append(tx, []ledger.Fact{f})
+	if f.Row.Actor != nil && m.Resolve != nil {
+		if who, ok := m.Resolve(f.Row.Actor.Person, f.Row.At); ok {
+			f.Row.Actor = &who
+		}
+	}
+	if _, err := m.ledger.Append(tx, []ledger.Fact{f}); err != nil {
+		return err
+	}
+	_, _, err := m.ledger.Seal(tx)
 	return err
 }
 

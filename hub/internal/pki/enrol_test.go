@@ -44,6 +44,9 @@ func newTown(tb testing.TB) *town {
 		defer t.mu.Unlock()
 		t.changes++
 	})
+	t.Resolve = func(p record.PersonID, _ time.Time) (ledger.Resolved, bool) {
+		return ledger.Resolved{Person: p, Name: "山田 太郎"}, p == "P01"
+	}
 	return t
 }
 
@@ -170,7 +173,7 @@ func (t *town) checkMember(tb testing.TB, device record.DeviceID, key record.Pub
 	if err := json.Unmarshal(rows[0].Body, &body); err != nil || body.Key.ID() != key.ID() || body.Serial != serial || body.Renewal {
 		tb.Errorf("fact %+v %v", body, err)
 	}
-	if rows[0].Actor == nil || rows[0].Actor.Person != "P01" || len(rows[0].Basis) == 0 {
+	if rows[0].Actor == nil || rows[0].Actor.Person != "P01" || rows[0].Actor.Name != "山田 太郎" || len(rows[0].Basis) == 0 {
 		tb.Errorf("fact names actor %v and basis %v", rows[0].Actor, rows[0].Basis)
 	}
 	if t.changes != 1 {

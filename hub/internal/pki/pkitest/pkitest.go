@@ -30,10 +30,11 @@ type content struct {
 	master  []store.MasterItem
 	state   map[string][]byte
 	rows    []ledger.Row
+	sealed  int // rows under a checkpoint
 }
 
 func (c content) clone() content {
-	return content{maps.Clone(c.devices), slices.Clone(c.master), maps.Clone(c.state), slices.Clone(c.rows)}
+	return content{maps.Clone(c.devices), slices.Clone(c.master), maps.Clone(c.state), slices.Clone(c.rows), c.sealed}
 }
 
 // NewStore is empty.
@@ -51,6 +52,9 @@ func (s *Store) Update(_ context.Context, f func(tx store.Tx) error) error {
 	}
 	if s.Fail != nil {
 		return s.Fail
+	}
+	if t.c.sealed != len(t.c.rows) {
+		return errors.New("pkitest: rows were appended and not sealed")
 	}
 	s.held = t.c
 	close(s.changed)
@@ -119,6 +123,16 @@ func (Ledger) Append(t store.Tx, facts []ledger.Fact) (first int64, err error) {
 		in.c.rows = append(in.c.rows, f.Row)
 	}
 	return first, nil
+}
+
+// Seal counts: the ledger is signed up to its size.
+func (Ledger) Seal(t store.Tx) (note []byte, cp record.Checkpoint, err error) {
+	in, ok := t.(*tx)
+	if !ok {
+		return nil, cp, errors.New("pkitest: another store's transaction")
+	}
+	in.c.sealed = len(in.c.rows)
+	return nil, cp, nil
 }
 
 type tx struct {
