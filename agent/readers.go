@@ -28,7 +28,8 @@ func (s Settings) Identity() Config {
 func (s Settings) Open(ctx context.Context, log *slog.Logger) (Config, error) {
 	c := s.Identity()
 	c.Log = log
-	lines, err := gpio.Open(ctx, s.Lines.config(s.Device))
+	// The bank outlives ctx: relays are put to rest after the doors have stopped.
+	lines, err := gpio.Open(context.WithoutCancel(ctx), s.Lines.config(s.Device))
 	if err != nil {
 		return c, fmt.Errorf("lines: %w", err)
 	}
