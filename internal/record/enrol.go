@@ -108,8 +108,11 @@ func (c EnrolCode) Text() string {
 	return strings.Join(groups, "-")
 }
 
-// Format keeps the code out of logs.
-func (c EnrolCode) Format(f fmt.State, _ rune) { fmt.Fprint(f, "[enrolment code]") }
+// Format and MarshalText keep the code out of logs, as text and as JSON.
+func (EnrolCode) Format(f fmt.State, _ rune)   { fmt.Fprint(f, redactedCode) }
+func (EnrolCode) MarshalText() ([]byte, error) { return []byte(redactedCode), nil }
+
+const redactedCode = "[enrolment code]"
 
 // ParseEnrolCode accepts lower case, spaces, and the usual confusions of O, I
 // and L with digits.

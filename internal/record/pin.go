@@ -22,6 +22,10 @@ func (k CredentialKey) GoString() string           { return k.redact() }
 func (k CredentialKey) Format(f fmt.State, _ rune) { fmt.Fprint(f, k.redact()) }
 func (k CredentialKey) LogValue() slog.Value       { return slog.StringValue(k.redact()) }
 
+// MarshalText keeps the key out of JSON, logged or otherwise: it is stored and
+// sent as bytes on purpose, never by the way.
+func (k CredentialKey) MarshalText() ([]byte, error) { return []byte(k.redact()), nil }
+
 // Tag recognises a card by its key text (drivers.Card.Key).
 func (k CredentialKey) Tag(card string) CredentialTag {
 	return CredentialTag(hex.EncodeToString(k.mac("card", []byte(card))[:16]))
