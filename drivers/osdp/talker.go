@@ -119,7 +119,7 @@ func (t *talker) pick(ctx context.Context) (best *member, wait time.Duration) {
 			continue
 		}
 		due := m.link.Due()
-		if !m.link.Alive() && others > 0 {
+		if !m.link.Alive() && others > 0 && m.link.probes > 0 {
 			due = max(due, t.probed+probeSpacing)
 		}
 		// Once awake, take along whoever is due soon: a wake-up costs more
@@ -209,7 +209,7 @@ func (t *talker) listen(ctx context.Context, port line.Port, m *member, sent int
 	deadline := began + time.Duration(sent)*t.char + window
 	// Somebody who babbles without end must not hold the bus.
 	limit := deadline + maxLen*t.char + t.bus.cfg.InterChar
-	for {
+	for heard := false; ; heard = true {
 		for {
 			f, ok := t.scan.Next()
 			if !ok {
@@ -219,11 +219,13 @@ func (t *talker) listen(ctx context.Context, port line.Port, m *member, sent int
 				return true, nil
 			}
 		}
-		left := deadline - t.now()
-		if left <= 0 {
+		now := t.now()
+		if heard && now > limit {
 			return false, nil
 		}
-		if err := port.SetReadTimeout(left); err != nil {
+		// Past the deadline, what has arrived is still taken: the reader was
+		// in time, and this program was not.
+		if err := port.SetReadTimeout(max(deadline-now, 0)); err != nil {
 			return false, err
 		}
 		n, err := port.Read(t.buf[:])
