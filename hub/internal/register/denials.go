@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -115,38 +116,43 @@ func equipment(tx Tx, f fact, ended bool) error {
 // endStates closes the open rows a fact ends. An end whose beginning nobody saw
 // is a row of its own.
 func endStates(tx Tx, f fact, end Denial) error {
+	rows, err := tx.RegisterRows(store.RegisterFilter{Register: Denials, Open: &yes, Limit: many})
+	if err != nil {
+		return err
+	}
 	found := false
-	for _, kind := range endsOf[f.Kind] {
-		rows, err := tx.RegisterRows(store.RegisterFilter{Register: Denials, Series: string(end.Room), Kind: string(kind), Open: &yes, Limit: many})
+	for _, r := range rows {
+		if r.Series != string(end.Room) || !slices.Contains(endsOf[f.Kind], record.Kind(r.Kind)) {
+			continue
+		}
+		d, err := denialRow(r)
 		if err != nil {
 			return err
 		}
-		for _, r := range rows {
-			d, err := denialRow(r)
-			if err != nil {
-				return err
-			}
-			if d.Series != string(end.Room) || d.Denial.Door != end.Door || d.Denial.Reader != end.Reader {
-				continue
-			}
-			found = true
-			at := f.At
-			d.Open, d.Until, d.Denial.Until, d.Changed = false, &at, &at, f.index
-			if end.By != nil {
-				d.Denial.By = end.By
-			}
-			if d.Data, err = encode(d.Denial); err != nil {
-				return err
-			}
-			if err := tx.PutRegisterRow(d.RegisterRow); err != nil {
-				return err
-			}
+		if d.Denial.Door != end.Door || d.Denial.Reader != end.Reader {
+			continue
+		}
+		found = true
+		if err := endState(tx, f, d, end.By); err != nil {
+			return err
 		}
 	}
 	if found {
 		return nil
 	}
 	return addDenial(tx, f, end, false)
+}
+
+func endState(tx Tx, f fact, d DenialRow, by *ledger.Resolved) (err error) {
+	at := f.At
+	d.Open, d.Until, d.Denial.Until, d.Changed = false, &at, &at, f.index
+	if by != nil {
+		d.Denial.By = by
+	}
+	if d.Data, err = encode(d.Denial); err != nil {
+		return err
+	}
+	return tx.PutRegisterRow(d.RegisterRow)
 }
 
 // plain is a fact whose kind says it all. What means that evidence is lost or

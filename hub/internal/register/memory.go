@@ -15,9 +15,8 @@ type memory struct {
 	byKey   map[[2]string]*store.RegisterRow
 	byPlace map[place]*store.RegisterRow
 	last    map[place]int64 // newest number, with Number 0 in the key
-	series  map[[2]string][]*store.RegisterRow
-	person  map[[3]string][]*store.RegisterRow
-	open    map[[2]string][]*store.RegisterRow // may hold rows that were closed since
+	person  map[[2]string][]*store.RegisterRow
+	open    map[string][]*store.RegisterRow // may hold rows that were closed since
 	states  map[string][]byte
 }
 
@@ -34,23 +33,20 @@ func placeOf(r store.RegisterRow) place {
 
 func newMemory() *memory {
 	return &memory{byKey: map[[2]string]*store.RegisterRow{}, byPlace: map[place]*store.RegisterRow{}, last: map[place]int64{},
-		series: map[[2]string][]*store.RegisterRow{}, person: map[[3]string][]*store.RegisterRow{}, open: map[[2]string][]*store.RegisterRow{},
+		person: map[[2]string][]*store.RegisterRow{}, open: map[string][]*store.RegisterRow{},
 		states: map[string][]byte{}}
 }
 
 // candidates is the shortest list that holds all rows a filter can match.
 func (m *memory) candidates(f store.RegisterFilter) []*store.RegisterRow {
-	s := [2]string{f.Register, f.Series}
 	switch {
-	case f.Register == "" || f.Series == "":
-		return m.rows
-	case f.Open != nil && *f.Open:
-		m.open[s] = slices.DeleteFunc(m.open[s], func(r *store.RegisterRow) bool { return !r.Open })
-		return m.open[s]
-	case f.Person != "":
-		return m.person[[3]string{f.Register, f.Series, f.Person}]
+	case f.Open != nil && *f.Open && f.Register != "":
+		m.open[f.Register] = slices.DeleteFunc(m.open[f.Register], func(r *store.RegisterRow) bool { return !r.Open })
+		return m.open[f.Register]
+	case f.Person != "" && f.Register != "":
+		return m.person[[2]string{f.Register, f.Person}]
 	}
-	return m.series[s]
+	return m.rows
 }
 
 func matches(f store.RegisterFilter, r *store.RegisterRow) bool {
@@ -108,21 +104,20 @@ func (m *memory) AddRegisterRow(r store.RegisterRow) (int64, error) {
 	p := &r
 	m.rows = append(m.rows, p)
 	m.byPlace[placeOf(r)] = p
-	m.index(p)
-	s := [2]string{r.Register, r.Series}
-	m.series[s] = append(m.series[s], p)
+	m.index(p, true)
 	return r.Number, nil
 }
 
-func (m *memory) index(p *store.RegisterRow) {
+// index makes a row findable. Nothing here changes whose row it is.
+func (m *memory) index(p *store.RegisterRow, fresh bool) {
 	if p.Key != "" {
 		m.byKey[[2]string{p.Register, p.Key}] = p
 	}
-	if k := [3]string{p.Register, p.Series, p.Person}; !slices.Contains(m.person[k], p) {
+	if k := [2]string{p.Register, p.Person}; fresh {
 		m.person[k] = append(m.person[k], p)
 	}
-	if s := [2]string{p.Register, p.Series}; p.Open && !slices.Contains(m.open[s], p) {
-		m.open[s] = append(m.open[s], p)
+	if p.Open && !slices.Contains(m.open[p.Register], p) {
+		m.open[p.Register] = append(m.open[p.Register], p)
 	}
 }
 
@@ -132,7 +127,7 @@ func (m *memory) PutRegisterRow(r store.RegisterRow) error {
 		return fmt.Errorf("%s %s %d number %d: %w", r.Register, r.Series, r.FiscalYear, r.Number, store.ErrNotFound)
 	}
 	*p = r
-	m.index(p)
+	m.index(p, false)
 	return nil
 }
 

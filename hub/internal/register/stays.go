@@ -17,22 +17,36 @@ var yes = true
 
 // openStays lists the open stays of a room, of one person if named, oldest first.
 func openStays(tx Tx, room record.RoomCode, person record.PersonID) ([]StayRow, error) {
-	return staysOf(tx, room, store.RegisterFilter{Person: string(person), Open: &yes})
+	return staysOf(tx, room, person, store.RegisterFilter{Open: &yes})
 }
 
 // staysOf lists stays of exactly this room, which may be "" where a device had
 // no policy yet. The order does not depend on the store: time, then number.
-func staysOf(tx rowLister, room record.RoomCode, f store.RegisterFilter) ([]StayRow, error) {
-	f.Register, f.Series, f.Limit = Entries, string(room), many
-	list, err := stays(tx, f)
+//
+// A query names one thing the store can go straight to: that a row is open (there
+// are few in a town, while a room and a person have years of closed ones), or
+// the person, or the room, each with a time. The rest is looked at here.
+func staysOf(tx rowLister, room record.RoomCode, person record.PersonID, f store.RegisterFilter) ([]StayRow, error) {
+	f.Register, f.Limit = Entries, many
+	switch {
+	case f.Open != nil:
+	case person != "":
+		f.Person = string(person)
+	default:
+		f.Room = string(room)
+	}
+	rows, err := tx.RegisterRows(f)
 	if err != nil {
 		return nil, err
 	}
-	list = slices.DeleteFunc(list, func(s StayRow) bool { return s.Series != string(room) })
+	rows = slices.DeleteFunc(rows, func(r store.RegisterRow) bool {
+		return r.Series != string(room) || person != "" && r.Person != string(person)
+	})
+	list, err := stayRows(rows)
 	slices.SortFunc(list, func(a, b StayRow) int {
 		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.FiscalYear, b.FiscalYear), cmp.Compare(a.Number, b.Number))
 	})
-	return list, nil
+	return list, err
 }
 
 func stays(tx rowLister, f store.RegisterFilter) ([]StayRow, error) {
@@ -40,7 +54,12 @@ func stays(tx rowLister, f store.RegisterFilter) ([]StayRow, error) {
 	if err != nil {
 		return nil, err
 	}
+	return stayRows(rows)
+}
+
+func stayRows(rows []store.RegisterRow) ([]StayRow, error) {
 	out := make([]StayRow, len(rows))
+	var err error
 	for n, r := range rows {
 		if out[n], err = stayRow(r); err != nil {
 			return nil, err
@@ -107,13 +126,12 @@ func supersede(tx Tx, f fact, room record.RoomCode, person record.PersonID) (old
 // joinExit gives an entry that came late to the exit that waited for it, if both
 // belong to the same 年度: numbers are not moved.
 func joinExit(tx Tx, f fact, s Stay) (bool, error) {
-	orphans, err := staysOf(tx, s.Room, store.RegisterFilter{FiscalYear: year(f.At), Person: string(s.Person),
-		Kind: string(record.KindExited), From: f.At})
+	orphans, err := staysOf(tx, s.Room, s.Person, store.RegisterFilter{From: f.At})
 	if err != nil {
 		return false, err
 	}
 	for _, o := range orphans {
-		if o.Stay.Entered != nil || o.Stay.Exited == nil {
+		if o.Stay.Entered != nil || o.Stay.Exited == nil || o.FiscalYear != year(f.At) {
 			continue
 		}
 		exit := o.Stay
@@ -209,7 +227,7 @@ func insideAt(tx Tx, f fact, room record.RoomCode) (inside []StayRow, others int
 	if !f.Late {
 		return inside, 0, nil
 	}
-	past, err := staysOf(tx, room, store.RegisterFilter{From: f.At.Add(-longestStay), To: f.At})
+	past, err := staysOf(tx, room, "", store.RegisterFilter{From: f.At.Add(-longestStay), To: f.At})
 	if err != nil {
 		return nil, 0, err
 	}
@@ -260,11 +278,11 @@ func stayClosed(tx Tx, f fact) error {
 	if !f.into(&c) || c.Exited.IsZero() {
 		return unreadable(tx, f)
 	}
-	open, err := staysOf(tx, c.Room, store.RegisterFilter{FiscalYear: c.Year, Open: &yes})
+	open, err := openStays(tx, c.Room, "")
 	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(open, func(s StayRow) bool { return s.Number == c.Number })
+	i := slices.IndexFunc(open, func(s StayRow) bool { return s.FiscalYear == c.Year && s.Number == c.Number })
 	if i < 0 {
 		n := newDenial(f)
 		n.Kind, n.Room, n.By, n.Detail = f.Kind, c.Room, f.Actor, "閉じる在室がない"
