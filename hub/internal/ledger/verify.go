@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"slices"
+	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"sekimori/hub/internal/store"
 	"sekimori/internal/record"
@@ -123,43 +121,59 @@ func (v *verification) newest(tx store.ReadTx) error {
 // pageRows is how many rows are read, hashed and decoded at a time.
 const pageRows = 2048
 
-// rows walks the ledger. Hashing and decoding run in parallel, judging in order.
+// rows walks the ledger. While one page is hashed and decoded by all cores, the
+// next is read; judging is done in order.
 func (v *verification) rows(ctx context.Context, tx store.ReadTx) error {
+	var before *pageCheck
+	defer func() { before.wait() }()
 	for from := int64(0); ; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		page, err := tx.Rows(from, pageRows)
-		if err != nil || len(page) == 0 {
+		if err != nil {
 			return err
 		}
-		checked := make([]checkedRow, len(page))
-		if err := parallel(page, checked); err != nil {
+		next := startPage(page)
+		err = v.judge(tx, before.wait())
+		before = next
+		if err != nil {
 			return err
 		}
-		if err := v.judge(tx, checked); err != nil {
-			return err
+		if len(page) == 0 {
+			return nil
 		}
 		from = page[len(page)-1].Index + 1
 	}
 }
 
-// parallel checks each row by itself.
-func parallel(page []store.LedgerRow, out []checkedRow) error {
-	var g errgroup.Group
-	share := max(1, (len(page)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))
-	from := 0
-	for part := range slices.Chunk(page, share) {
-		into := out[from : from+len(part)]
-		from += len(part)
-		g.Go(func() error {
-			for i := range part {
-				into[i] = checkRow(part[i])
+// pageCheck is a page whose rows are being checked, each by itself.
+type pageCheck struct {
+	rows    []checkedRow
+	running sync.WaitGroup
+}
+
+func startPage(page []store.LedgerRow) *pageCheck {
+	p := &pageCheck{rows: make([]checkedRow, len(page))}
+	share := (len(page) + runtime.GOMAXPROCS(0) - 1) / runtime.GOMAXPROCS(0)
+	for from := 0; from < len(page); from += share {
+		to := min(from+share, len(page))
+		p.running.Go(func() {
+			for i := from; i < to; i++ {
+				p.rows[i] = checkRow(page[i])
 			}
-			return nil
 		})
 	}
-	return g.Wait()
+	return p
+}
+
+// wait gives the rows when all are checked; none of a nil page.
+func (p *pageCheck) wait() []checkedRow {
+	if p == nil {
+		return nil
+	}
+	p.running.Wait()
+	return p.rows
 }
 
 // judge takes checked rows in order into the tree and the devices' chains.

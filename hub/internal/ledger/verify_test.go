@@ -78,6 +78,7 @@ func TestVerifyNamesDamage(t *testing.T) {
 		{"a lost signature", []string{"DELETE FROM envelopes WHERE id = 2"}, []string{"[改変] 台帳27行 REG-01 R31 2026年度 通番21 機器DC-32 第1号: 機器の署名がありません"}, "DC-31"},
 		{"another's signature", []string{"UPDATE ledger SET envelope = 1 WHERE idx = 30"}, []string{"[改変] 台帳30行 REG-01 R31 2026年度 通番24 機器DC-32 第4号: 機器の署名"}, "台帳31行"},
 		{"a changed tree", []string{"UPDATE tree SET hashes = cast(zeroblob(32) || substr(hashes, 33) AS BLOB) WHERE start = 0"}, []string{"[改変] 台帳0行: 行の内容が"}, "台帳2行"},
+		{"a changed node of the tree", []string{"UPDATE tree SET hashes = cast(substr(hashes, 1, 64) || zeroblob(32) AS BLOB) WHERE start = 0"}, []string{"[改変] 台帳0行: 0行から1行までのハッシュが合いません"}, "台帳2行"},
 		{"a cut tree", []string{"DELETE FROM tree WHERE start >= (SELECT max(start) FROM tree)"}, []string{"[欠落] 台帳37行 REG-01 R31 2026年度 通番31: この行から後のハッシュがありません"}, "台帳38行"},
 		{"a checkpoint of another key", []string{"UPDATE checkpoint SET note = cast(replace(cast(note AS TEXT), '— sekimori/test-city ', '— sekimori/test-city AAAA') AS BLOB)"},
 			[]string{"[改変]: 確認点の署名が、この台帳の鍵のものではありません"}, "台帳1行"},
