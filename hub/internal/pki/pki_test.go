@@ -133,7 +133,10 @@ func TestExposedKeyIsFound(t *testing.T) {
 		return // access lists, not modes: see os_windows.go
 	}
 	dir := mustInit(t, kanmori)
-	if err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+	if err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, walkErr error) error {
+		if walkErr != nil {
+			return walkErr
+		}
 		info, err := os.Stat(path)
 		if err == nil && info.Mode().Perm()&0o077 != 0 {
 			t.Errorf("%s has mode %v", path, info.Mode())
