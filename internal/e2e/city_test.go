@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -228,4 +229,74 @@ func (c *city) pass(reader, card, pin string) {
 func (c *city) askedForMore(reader string) {
 	c.t.Helper()
 	eventually(c.t, 3*time.Second, "second factor asked at "+reader, func() bool { return c.ctl.state().Readers[reader].LED == "amber" })
+}
+
+// fixture is the fixture city's text.
+func (c *city) fixture() string {
+	c.t.Helper()
+	b, err := os.ReadFile(filepath.Join(repo(), "configs/fixture/kanmori.yaml"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return string(b)
+}
+
+// importCity imports a changed city into the running hub and waits until the
+// doors have confirmed what follows from it.
+func (c *city) importCity(text string) {
+	c.t.Helper()
+	c.write("city.yaml", text)
+	before := c.con.policies()
+	c.hubDo("", "import", c.path("city.yaml"), "--as", "P01")
+	eventually(c.t, 10*time.Second, "a new policy confirmed", func() bool {
+		after := c.con.policies()
+		return after != before && c.con.devicesReady(len(c.agents))
+	})
+}
+
+// reboot starts a controller as after a power cut: in a new boot.
+func (c *city) reboot(id string) {
+	c.t.Helper()
+	c.agents[id].kill()
+	last := c.path(id + "/lasttime.json")
+	b, err := os.ReadFile(last)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	// The kernel's boot ID cannot be changed from here; naming another one in
+	// what the last boot left is the same to the agent.
+	changed := bootPattern.ReplaceAll(b, []byte(`"boot":"00112233445566778899aabbccddeeff"`))
+	if err := os.WriteFile(last, changed, 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+	c.agents[id].start()
+	eventually(c.t, 20*time.Second, id+" back at its lines", func() bool { return c.ctl.state().Controllers[id].Client != "" })
+}
+
+var bootPattern = regexp.MustCompile(`"boot":"[0-9a-f]{32}"`)
+
+// copyStore copies the hub's store as a person would: the database and its
+// write-ahead log.
+func (c *city) copyStore() string {
+	c.t.Helper()
+	to := c.path(fmt.Sprintf("copy-%d.db", time.Now().UnixNano()))
+	for _, suffix := range []string{"", "-wal"} {
+		b, err := os.ReadFile(c.path("hub/hub.db" + suffix))
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		if err := os.WriteFile(to+suffix, b, 0o600); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	return to
+}
+
+func (c *city) read(name string) string {
+	c.t.Helper()
+	b, err := os.ReadFile(c.path(name))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return string(b)
 }
