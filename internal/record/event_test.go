@@ -113,8 +113,12 @@ func TestCommitmentHides(t *testing.T) {
 	if b := record.Commitment(record.Salt{1}, []byte("event")); a != b {
 		t.Error("one event gives two commitments")
 	}
-	if record.NewSalt() == record.NewSalt() || record.NewEpoch() == record.NewEpoch() || record.NewBootID() == record.NewBootID() {
-		t.Error("two random values are the same")
+	seen := map[any]bool{}
+	for range 10 {
+		seen[record.NewSalt()], seen[record.NewEpoch()], seen[record.NewBootID()] = true, true, true
+	}
+	if len(seen) != 30 {
+		t.Errorf("30 random values are %d different ones", len(seen))
 	}
 }
 
