@@ -97,18 +97,6 @@ func (s shelf[T]) all(t time.Time) []T {
 	return out
 }
 
-// next is the first change after t, zero where none is known.
-func (s shelf[T]) next(t time.Time) (first time.Time) {
-	for _, all := range s.editions {
-		for _, e := range all {
-			if e.from.After(t) && (first.IsZero() || e.from.Before(first)) {
-				first = e.from
-			}
-		}
-	}
-	return first
-}
-
 // book is the whole master data with its history. It is never changed.
 type book struct {
 	municipality shelf[Municipality]

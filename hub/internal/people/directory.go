@@ -8,7 +8,6 @@ import (
 
 	"sekimori/hub/internal/ledger"
 	"sekimori/hub/internal/store"
-	"sekimori/internal/clock"
 	"sekimori/internal/record"
 )
 
@@ -172,21 +171,4 @@ func (d *Directory) Credentials(at time.Time) []CredentialItem {
 		}
 	}
 	return all
-}
-
-// NextChange is the first instant after t at which an answer may differ: a
-// version that begins, or midnight in JST, when posts change hands.
-func (d *Directory) NextChange(t time.Time) time.Time {
-	local := t.In(clock.JST)
-	first := time.Date(local.Year(), local.Month(), local.Day()+1, 0, 0, 0, 0, clock.JST)
-	b := d.book.Load()
-	for _, next := range []time.Time{
-		b.municipality.next(t), b.sites.next(t), b.rooms.next(t), b.doors.next(t), b.people.next(t), b.posts.next(t), b.schedules.next(t),
-		b.closed.next(t), b.permits.next(t), b.credentials.next(t), b.users.next(t), b.loans.next(t), b.attempts.next(t),
-	} {
-		if !next.IsZero() && next.Before(first) {
-			first = next
-		}
-	}
-	return first
 }

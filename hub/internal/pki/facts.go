@@ -15,6 +15,9 @@ import (
 func memberFact(kind record.Kind, s store.DeviceState, by record.PersonID, renewal bool) (ledger.Fact, error) {
 	f, err := fact(kind, ledger.DeviceEnrolled{Device: s.Device, Key: s.Key, Serial: s.Serial, Until: s.CertUntil, Renewal: renewal}, "001-4.3(3)", "002-23(3)ア")
 	f.Row.Device = s.Device
+	if kind == ledger.KindDeviceEnrolled {
+		f.Row.Via = "agent"
+	}
 	if by != "" {
 		f.Row.Actor = &ledger.Resolved{Person: by}
 	}
@@ -37,5 +40,5 @@ func fact(kind record.Kind, body any, basis ...string) (ledger.Fact, error) {
 		return ledger.Fact{}, fmt.Errorf("encode %s: %w", kind, err)
 	}
 	now := clock.Now().UTC()
-	return ledger.Fact{Row: ledger.Row{Kind: kind, At: now, Received: now, Quality: record.TimeSynced, Via: "agent", Basis: basis, Body: b}}, nil
+	return ledger.Fact{Row: ledger.Row{Kind: kind, At: now, Received: now, Quality: record.TimeSynced, Basis: basis, Body: b}}, nil
 }
