@@ -36,7 +36,9 @@ func BenchmarkCardToReading(b *testing.B) {
 	}{{"9600", 9600}, {"115200", 115200}, {"nowire", 0}} {
 		b.Run(c.name, func(b *testing.B) {
 			pd, cfg := newReader(0), oneReader(0)
-			cfg.Baud = max(c.baud, c.baud+b2i(c.baud == 0)*115200)
+			if cfg.Baud = c.baud; c.baud == 0 {
+				cfg.Baud = 115200
+			}
 			link := &cable{baud: c.baud, readers: []*reader{pd}}
 			bus := mustBus(b, cfg, func() (line.Port, error) { return link.open() })
 			rec := started(b, bus)[0]
@@ -83,11 +85,4 @@ func await(t testing.TB, what string, ok func() bool) {
 			t.Fatalf("waited 10 s for: %s", what)
 		}
 	}
-}
-
-func b2i(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }

@@ -178,14 +178,10 @@ func BenchmarkCardToReading(b *testing.B) {
 	defer cancel()
 	r := mustReader(b, bk)
 	wg.Go(func() { r.Run(ctx, sinkFunc(func() { got <- struct{}{} })) })
-	for len(bk.out) > 0 || bk.out == nil {
-		time.Sleep(time.Millisecond)
+	for watched := false; !watched; time.Sleep(time.Millisecond) {
 		bk.mu.Lock()
-		ready := bk.out != nil
+		watched = bk.out != nil
 		bk.mu.Unlock()
-		if ready {
-			break
-		}
 	}
 	bits := bitsOf(card26(b, 1, 1))
 	var total time.Duration
