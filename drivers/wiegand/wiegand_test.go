@@ -185,7 +185,7 @@ func BenchmarkCardToReading(b *testing.B) {
 	}
 	bits := bitsOf(card26(b, 1, 1))
 	var total time.Duration
-	for range b.N {
+	for good := 0; good < b.N; {
 		for _, x := range bits {
 			for _, l := range []gpio.Level{false, true} {
 				bk.set([]string{"d0", "d1"}[x], l)
@@ -194,8 +194,13 @@ func BenchmarkCardToReading(b *testing.B) {
 			}
 		}
 		began := time.Now()
-		<-got
-		total += time.Since(began)
+		select {
+		case <-got:
+			total += time.Since(began)
+			good++
+		case <-time.After(200 * time.Millisecond):
+			// The machine stretched a pulse and the frame was rejected.
+		}
 	}
 	b.ReportMetric(float64(total.Microseconds())/float64(b.N)/1000, "ms/card")
 }
