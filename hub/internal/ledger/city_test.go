@@ -100,6 +100,9 @@ func (register) project(tx store.Tx, index int64, row ledger.Row) error {
 }
 
 func (p register) Rebuild(_ context.Context, tx store.Tx) error {
+	if err := tx.ClearRegisters(); err != nil {
+		return err
+	}
 	size, err := tx.Size()
 	if err != nil {
 		return err

@@ -15,7 +15,9 @@ import (
 // Rebuilder makes the registers again from the ledger. Package register offers
 // it; Verify compares its work with what the copy holds.
 type Rebuilder interface {
-	// Rebuild drops every register row and projects the whole ledger again.
+	// Rebuild drops every register row, and whatever the projection remembers,
+	// and projects the ledger again as far as the registers had come: rows that
+	// were not yet projected when the copy was made are no damage.
 	Rebuild(ctx context.Context, tx store.Tx) error
 }
 

@@ -23,9 +23,6 @@ func (v *verification) registers(ctx context.Context, st store.Store) error {
 	v.r.Rebuilt = true
 	return st.View(ctx, func(old store.ReadTx) error {
 		err := st.Update(ctx, func(tx store.Tx) error {
-			if err := tx.ClearRegisters(); err != nil {
-				return err
-			}
 			if err := v.opts.Rebuilder.Rebuild(ctx, tx); err != nil {
 				return v.unbuildable(ctx, err)
 			}
