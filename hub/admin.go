@@ -22,26 +22,47 @@ import (
 // codeTTL is how long an enrolment code is good.
 const codeTTL = 24 * time.Hour
 
+// Imported tells what an import did.
+type Imported struct {
+	Changes  int      // items added, changed or ended
+	Warnings []string // lawful, worth a look
+}
+
 // Import makes a city's file the present state, in the name of a person. It
 // works on the running hub where there is one, and on its store otherwise.
-func Import(ctx context.Context, s Settings, path string, by record.PersonID) (changes int, err error) {
+func Import(ctx context.Context, s Settings, path string, by record.PersonID) (done Imported, err error) {
 	city, err := people.Load(path) // faults are told with the file's own lines, before anything is asked
 	if err != nil {
-		return 0, err
+		return done, err
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return 0, err
+		return done, err
 	}
 	err = s.administer(ctx,
-		func(c *core) error { changes, err = c.importCity(ctx, city, by); return err },
-		"/import", adminRequest{By: by, Name: path, Data: text}, &changes)
-	return changes, err
+		func(c *core) error { done, err = c.importCity(ctx, city, by); return err },
+		"/import", adminRequest{By: by, Name: path, Data: text}, &done)
+	return done, err
 }
 
-func (c *core) importCity(ctx context.Context, city people.City, by record.PersonID) (int, error) {
+func (c *core) importCity(ctx context.Context, city people.City, by record.PersonID) (Imported, error) {
 	report, err := c.registry.Import(ctx, city, people.Options{By: by, Via: "import"})
-	return report.Added + report.Changed + report.Ended, err
+	done := Imported{Changes: report.Added + report.Changed + report.Ended}
+	for _, w := range report.Warnings {
+		done.Warnings = append(done.Warnings, w.Item+": "+w.JA)
+	}
+	for _, item := range report.NotInFile {
+		done.Warnings = append(done.Warnings, item+": ファイルにありませんが、登録は残っています。")
+	}
+	return done, err
+}
+
+// enrolCode issues a code in the name of somebody who is known.
+func (c *core) enrolCode(ctx context.Context, device record.DeviceID, by record.PersonID) (string, error) {
+	if _, known := c.people.Resolve(by, clock.Now()); !known {
+		return "", fmt.Errorf("%q is nobody this hub knows; import people first and name one with --as", by)
+	}
+	return c.members.NewCode(ctx, device, codeTTL, by)
 }
 
 // EnrolCode issues a single-use code for a device.
@@ -51,7 +72,7 @@ func EnrolCode(ctx context.Context, s Settings, device string, by record.PersonI
 		return "", err
 	}
 	err = s.administer(ctx,
-		func(c *core) error { code, err = c.members.NewCode(ctx, id, codeTTL, by); return err },
+		func(c *core) error { code, err = c.enrolCode(ctx, id, by); return err },
 		"/enrol-code", adminRequest{By: by, Name: device}, &code)
 	return code, err
 }
@@ -159,7 +180,7 @@ func (r *running) adminRoutes() http.Handler {
 		if err != nil {
 			return nil, err
 		}
-		return r.members.NewCode(ctx, id, codeTTL, in.By)
+		return r.enrolCode(ctx, id, in.By)
 	}))
 	mux.HandleFunc("POST /password", adminCall(func(ctx context.Context, in adminRequest) (any, error) {
 		return nil, r.registry.SetPassword(ctx, in.Name, string(in.Data))

@@ -53,6 +53,7 @@ func (c *core) join(ctx context.Context, changed func()) (err error) {
 		return err
 	}
 	c.members = pki.NewMembers(c.auth, c.store, c.ledger, changed)
+	c.members.Resolve = c.people.Resolve
 	c.registry = people.NewRegistry(c.store, c.ledger, c.auth.Sealer(), c.people, changed)
 	return nil
 }

@@ -133,11 +133,15 @@ func importCommand(load loader) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			n, err := hub.Import(cmd.Context(), s, args[0], record.PersonID(as))
-			if err == nil {
-				fmt.Fprintf(cmd.OutOrStdout(), "%s: %d 件の変更を取り込みました。\n", args[0], n)
+			done, err := hub.Import(cmd.Context(), s, args[0], record.PersonID(as))
+			if err != nil {
+				return err
 			}
-			return err
+			for _, w := range done.Warnings {
+				fmt.Fprintln(cmd.ErrOrStderr(), "注意:", w)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: %d 件の変更を取り込みました。\n", args[0], done.Changes)
+			return nil
 		},
 	}
 	asFlag(cmd, &as)
