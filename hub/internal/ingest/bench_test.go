@@ -3,12 +3,15 @@ package ingest_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"log/slog"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"sekimori/hub/internal/ingest"
+	"sekimori/hub/internal/register"
 	"sekimori/hub/internal/store"
 	"sekimori/internal/record"
 )
@@ -35,6 +38,39 @@ func BenchmarkThroughput(b *testing.B) {
 	}
 }
 
+// BenchmarkWithRegisters is the same with the projector at work: events per
+// second until the last one is in its register too.
+func BenchmarkWithRegisters(b *testing.B) {
+	r := newRig(b)
+	work, total := backlog(b, r, 100, 50, b.N)
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	p := register.Projector{Store: r.st, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	wg.Go(func() {
+		if err := p.Run(ctx); err != nil {
+			b.Error(err)
+		}
+	})
+	b.ResetTimer()
+	for _, m := range work {
+		if err := r.in.Handle(context.Background(), m); err != nil {
+			b.Fatal(err)
+		}
+	}
+	r.awaitSize(int64(total))
+	durable := b.Elapsed()
+	reader := register.Reader{Store: r.st}
+	r.await("the registers", func() bool {
+		n, err := reader.Cursor(context.Background())
+		return err == nil && n >= int64(total)-1
+	})
+	b.StopTimer()
+	cancel()
+	wg.Wait()
+	b.ReportMetric(float64(total)/durable.Seconds(), "durable-events/s")
+	b.ReportMetric(float64(total)/b.Elapsed().Seconds(), "registered-events/s")
+}
+
 // backlog is about n events as batches of the devices in turn.
 func backlog(b *testing.B, r *rig, devices, size, n int) (work []ingest.Message, total int) {
 	rounds := max(1, n/(devices*size))
@@ -45,8 +81,10 @@ func backlog(b *testing.B, r *rig, devices, size, n int) (work []ingest.Message,
 	for range rounds {
 		for _, d := range list {
 			from := len(d.events) + 1
-			for range size {
-				d.write(record.KindEntered, passage("P07"))
+			for n := range size {
+				p := passage(record.PersonID("P-" + d.id))
+				kind := []record.Kind{record.KindGranted, record.KindEntered, record.KindGranted, record.KindExited}[(from+n)%4]
+				d.write(kind, p)
 			}
 			work = append(work, ingest.Message{Device: d.id, Channel: record.ChannelUp, Payload: d.batch(from, from+size-1)})
 			total += size

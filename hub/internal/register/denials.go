@@ -1,6 +1,7 @@
 package register
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -116,13 +117,14 @@ func equipment(tx Tx, f fact, ended bool) error {
 // endStates closes the open rows a fact ends. An end whose beginning nobody saw
 // is a row of its own.
 func endStates(tx Tx, f fact, end Denial) error {
-	rows, err := tx.RegisterRows(store.RegisterFilter{Register: Denials, Open: &yes, Limit: many})
+	rows, err := tx.OpenRows(Denials, string(end.Room))
 	if err != nil {
 		return err
 	}
+	slices.SortFunc(rows, func(a, b store.RegisterRow) int { return cmp.Compare(a.Index, b.Index) })
 	found := false
 	for _, r := range rows {
-		if r.Series != string(end.Room) || !slices.Contains(endsOf[f.Kind], record.Kind(r.Kind)) {
+		if !slices.Contains(endsOf[f.Kind], record.Kind(r.Kind)) {
 			continue
 		}
 		d, err := denialRow(r)

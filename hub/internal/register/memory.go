@@ -16,7 +16,7 @@ type memory struct {
 	byPlace map[place]*store.RegisterRow
 	last    map[place]int64 // newest number, with Number 0 in the key
 	person  map[[2]string][]*store.RegisterRow
-	open    map[string][]*store.RegisterRow // may hold rows that were closed since
+	open    openRows
 	states  map[string][]byte
 }
 
@@ -33,20 +33,20 @@ func placeOf(r store.RegisterRow) place {
 
 func newMemory() *memory {
 	return &memory{byKey: map[[2]string]*store.RegisterRow{}, byPlace: map[place]*store.RegisterRow{}, last: map[place]int64{},
-		person: map[[2]string][]*store.RegisterRow{}, open: map[string][]*store.RegisterRow{},
+		person: map[[2]string][]*store.RegisterRow{}, open: openRows{},
 		states: map[string][]byte{}}
 }
 
 // candidates is the shortest list that holds all rows a filter can match.
 func (m *memory) candidates(f store.RegisterFilter) []*store.RegisterRow {
-	switch {
-	case f.Open != nil && *f.Open && f.Register != "":
-		m.open[f.Register] = slices.DeleteFunc(m.open[f.Register], func(r *store.RegisterRow) bool { return !r.Open })
-		return m.open[f.Register]
-	case f.Person != "" && f.Register != "":
+	if f.Person != "" && f.Register != "" {
 		return m.person[[2]string{f.Register, f.Person}]
 	}
 	return m.rows
+}
+
+func (m *memory) OpenRows(register, series string) ([]store.RegisterRow, error) {
+	return m.open.of(register, series), nil
 }
 
 func matches(f store.RegisterFilter, r *store.RegisterRow) bool {
@@ -104,21 +104,11 @@ func (m *memory) AddRegisterRow(r store.RegisterRow) (int64, error) {
 	p := &r
 	m.rows = append(m.rows, p)
 	m.byPlace[placeOf(r)] = p
-	m.index(p, true)
+	m.byKey[[2]string{r.Register, r.Key}] = p
+	who := [2]string{r.Register, r.Person}
+	m.person[who] = append(m.person[who], p)
+	m.open.put(r)
 	return r.Number, nil
-}
-
-// index makes a row findable. Nothing here changes whose row it is.
-func (m *memory) index(p *store.RegisterRow, fresh bool) {
-	if p.Key != "" {
-		m.byKey[[2]string{p.Register, p.Key}] = p
-	}
-	if k := [2]string{p.Register, p.Person}; fresh {
-		m.person[k] = append(m.person[k], p)
-	}
-	if p.Open && !slices.Contains(m.open[p.Register], p) {
-		m.open[p.Register] = append(m.open[p.Register], p)
-	}
 }
 
 func (m *memory) PutRegisterRow(r store.RegisterRow) error {
@@ -126,8 +116,8 @@ func (m *memory) PutRegisterRow(r store.RegisterRow) error {
 	if !ok {
 		return fmt.Errorf("%s %s %d number %d: %w", r.Register, r.Series, r.FiscalYear, r.Number, store.ErrNotFound)
 	}
-	*p = r
-	m.index(p, false)
+	*p = r // neither its key nor its person ever changes
+	m.open.put(r)
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"sync"
 	"time"
 
 	"sekimori/hub/internal/ledger"
@@ -18,6 +19,9 @@ import (
 
 // Tx is what the rules need of a transaction.
 type Tx interface {
+	// OpenRows lists the open rows of exactly this register and series, in no
+	// particular order.
+	OpenRows(register, series string) ([]store.RegisterRow, error)
 	RegisterRows(f store.RegisterFilter) ([]store.RegisterRow, error)
 	RegisterRow(register, key string) (store.RegisterRow, error)
 	AddRegisterRow(store.RegisterRow) (number int64, err error)
@@ -40,12 +44,16 @@ const (
 
 // chunk is how many ledger rows one transaction projects: small enough that
 // ingest never waits long for the writer.
-const chunk = 500
+const chunk = 100
 
-// Projector keeps the registers up with the ledger.
+// Projector keeps the registers up with the ledger. One of a store projects at
+// a time.
 type Projector struct {
 	Store store.Store
 	Log   *slog.Logger
+
+	mu   sync.Mutex
+	open openRows // guarded by mu; nil when it must be read anew
 }
 
 // retry is the wait after a failure: the ledger goes on without its projections.
@@ -99,11 +107,26 @@ func (p *Projector) behind(ctx context.Context) (more bool, err error) {
 
 // Step projects one chunk and tells how many rows it held.
 func (p *Projector) Step(ctx context.Context) (n int, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	open := p.open
+	p.open = nil // what a failed or repeated attempt left in it is not what is stored
 	err = p.Store.Update(ctx, func(tx store.Tx) error {
-		n, err = step(tx)
-		return err
+		if open == nil {
+			if open, err = loadOpen(tx); err != nil {
+				return err
+			}
+		}
+		t := storeTx{tx, open}
+		open = nil
+		if n, err = step(t); err != nil {
+			return err
+		}
+		p.open = t.open
+		return nil
 	})
 	if err != nil {
+		p.open = nil
 		return 0, fmt.Errorf("project the ledger: %w", err)
 	}
 	return n, nil
@@ -122,7 +145,17 @@ func (p *Projector) CatchUp(ctx context.Context) error {
 // Rebuild drops all registers and projects them anew. It takes as many
 // transactions as Run would, so registers are short until it is done.
 func (p *Projector) Rebuild(ctx context.Context) error {
-	err := p.Store.Update(ctx, func(tx store.Tx) error {
+	if err := p.clear(ctx); err != nil {
+		return fmt.Errorf("clear registers: %w", err)
+	}
+	return p.CatchUp(ctx)
+}
+
+func (p *Projector) clear(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.open = nil
+	return p.Store.Update(ctx, func(tx store.Tx) error {
 		if err := tx.ClearRegisters(); err != nil {
 			return err
 		}
@@ -137,13 +170,9 @@ func (p *Projector) Rebuild(ctx context.Context) error {
 		}
 		return nil
 	})
-	if err != nil {
-		return fmt.Errorf("clear registers: %w", err)
-	}
-	return p.CatchUp(ctx)
 }
 
-func step(tx store.Tx) (int, error) {
+func step(tx storeTx) (int, error) {
 	next, err := cursor(tx)
 	if err != nil {
 		return 0, err

@@ -15,30 +15,19 @@ const many = 1_000_000
 
 var yes = true
 
-// openStays lists the open stays of a room, of one person if named, oldest first.
+// openStays lists the open stays of a room, of one person if named, oldest
+// first. The room may be "" where a device had no policy yet.
 func openStays(tx Tx, room record.RoomCode, person record.PersonID) ([]StayRow, error) {
-	return staysOf(tx, room, person, store.RegisterFilter{Open: &yes})
-}
-
-// staysOf lists stays of exactly this room, which may be "" where a device had
-// no policy yet. The order does not depend on the store: time, then number.
-//
-// A query names one thing the store can go straight to: that a row is open (there
-// are few in a town, while a room and a person have years of closed ones), or
-// the person, or the room, each with a time. The rest is looked at here.
-func staysOf(tx rowLister, room record.RoomCode, person record.PersonID, f store.RegisterFilter) ([]StayRow, error) {
-	f.Register, f.Limit = Entries, many
-	switch {
-	case f.Open != nil:
-	case person != "":
-		f.Person = string(person)
-	default:
-		f.Room = string(room)
-	}
-	rows, err := tx.RegisterRows(f)
+	rows, err := tx.OpenRows(Entries, string(room))
 	if err != nil {
 		return nil, err
 	}
+	return selectStays(rows, room, person)
+}
+
+// selectStays reads the rows of exactly this room, and this person if named. The
+// order does not depend on the store: time, then number.
+func selectStays(rows []store.RegisterRow, room record.RoomCode, person record.PersonID) ([]StayRow, error) {
 	rows = slices.DeleteFunc(rows, func(r store.RegisterRow) bool {
 		return r.Series != string(room) || person != "" && r.Person != string(person)
 	})
@@ -126,7 +115,11 @@ func supersede(tx Tx, f fact, room record.RoomCode, person record.PersonID) (old
 // joinExit gives an entry that came late to the exit that waited for it, if both
 // belong to the same 年度: numbers are not moved.
 func joinExit(tx Tx, f fact, s Stay) (bool, error) {
-	orphans, err := staysOf(tx, s.Room, s.Person, store.RegisterFilter{From: f.At})
+	rows, err := tx.RegisterRows(store.RegisterFilter{Register: Entries, Person: string(s.Person), From: f.At, Limit: many})
+	if err != nil {
+		return false, err
+	}
+	orphans, err := selectStays(rows, s.Room, s.Person)
 	if err != nil {
 		return false, err
 	}
@@ -227,7 +220,11 @@ func insideAt(tx Tx, f fact, room record.RoomCode) (inside []StayRow, others int
 	if !f.Late {
 		return inside, 0, nil
 	}
-	past, err := staysOf(tx, room, "", store.RegisterFilter{From: f.At.Add(-longestStay), To: f.At})
+	rows, err := tx.RegisterRows(store.RegisterFilter{Register: Entries, Room: string(room), From: f.At.Add(-longestStay), To: f.At, Limit: many})
+	if err != nil {
+		return nil, 0, err
+	}
+	past, err := selectStays(rows, room, "")
 	if err != nil {
 		return nil, 0, err
 	}
