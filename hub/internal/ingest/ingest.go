@@ -60,14 +60,14 @@ type Config struct {
 
 	LateAfter time.Duration // received this long after it happened is 遅延受信; 0: 60 s
 	Group     int           // events per commit, about; 0: 2000
-	Linger    time.Duration // longest wait for more when more is coming; 0: 3 ms
+	Linger    time.Duration // longest wait for more when more is coming; 0: 2 ms
 }
 
 // Defaults.
 const (
 	defaultLate   = 60 * time.Second
 	defaultGroup  = 2000
-	defaultLinger = 3 * time.Millisecond
+	defaultLinger = 2 * time.Millisecond
 )
 
 // Ingest is running between Run's start and its return.

@@ -5,10 +5,12 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -59,6 +61,18 @@ func (f *fault) Update(ctx context.Context, fn func(store.Tx) error) error {
 		return *e
 	}
 	return f.Store.Update(ctx, fn)
+}
+
+// brittle is a ledger that cannot take one kind of fact.
+type brittle struct{ *ledger.Ledger }
+
+const poison record.Kind = "poison"
+
+func (b brittle) Append(tx store.Tx, facts []ledger.Fact) (int64, error) {
+	if slices.ContainsFunc(facts, func(f ledger.Fact) bool { return f.Row.Kind == poison }) {
+		return 0, errors.New("this fact breaks the ledger")
+	}
+	return b.Ledger.Append(tx, facts)
 }
 
 func (r *rig) Publish(_ context.Context, topic string, payload []byte) error {
@@ -121,7 +135,7 @@ func newRig(tb testing.TB) *rig {
 	r := &rig{tb: tb, st: st, fault: &fault{Store: st}, ledger: l, receipts: newSigner(tb), findings: make(chan ledger.SecurityFinding),
 		people: map[record.PersonID][]ledger.Resolved{}, since: map[record.PersonID]map[string]time.Time{}}
 	r.in, err = ingest.New(ingest.Config{
-		Store: r.fault, Ledger: l, Directory: r, Publisher: r, Outbox: r, Receipts: r.receipts, Generation: 3,
+		Store: r.fault, Ledger: brittle{l}, Directory: r, Publisher: r, Outbox: r, Receipts: r.receipts, Generation: 3,
 		Findings: r.findings, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	if err != nil {

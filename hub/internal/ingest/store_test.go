@@ -87,6 +87,24 @@ func TestDiskFullForLong(t *testing.T) {
 	}
 }
 
+// A batch that can never be stored, by a fault of ours, stops its own device and
+// no other.
+func TestPoisonedBatch(t *testing.T) {
+	r := newRig(t)
+	a, b := r.device("DC-1"), r.device("DC-2")
+	a.write(poison, record.Booted{})
+	b.write(record.KindEntered, passage("P07"))
+	r.up(a, a.batch(1, 1))
+	r.up(b, b.batch(1, 1))
+	if got := r.receiptAfter(b, 0); got.Held[0].Seq != 1 {
+		t.Errorf("held %+v", got.Held)
+	}
+	r.finding(ingest.FindingStoreFailed)
+	if n := len(r.receiptsOf(a)); n != 0 {
+		t.Errorf("%d receipts for what was not stored", n)
+	}
+}
+
 // A fact of people is durable when Record returns, with its articles.
 func TestRecord(t *testing.T) {
 	r := newRig(t)
