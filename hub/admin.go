@@ -173,7 +173,12 @@ func (r *running) adminRoutes() http.Handler {
 		if err := settings.Parse(in.Name, in.Data, &city); err != nil {
 			return nil, err
 		}
-		return r.importCity(ctx, city, in.By)
+		done, err := r.importCity(ctx, city, in.By)
+		if err != nil {
+			return nil, err
+		}
+		// When the command returns, what it changed is on its way to the doors.
+		return done, r.policies.Compile(ctx)
 	}))
 	mux.HandleFunc("POST /enrol-code", adminCall(func(ctx context.Context, in adminRequest) (any, error) {
 		id, err := record.ParseDeviceID(in.Name)

@@ -484,6 +484,8 @@ func gapless(t *testing.T, l []stay) {
 // sound verifies the ledger offline, on a copy, against both witnesses.
 func (c *city) sound() {
 	c.t.Helper()
+	time.Sleep(1500 * time.Millisecond) // a heartbeat later the witnesses hold a checkpoint
+	c.hub.kill()
 	copyTo := c.copyStore()
 	for _, id := range []string{"DC-31", "DC-21"} {
 		note := once(c.t, c.env(id), "", filepath.Join(bin, "sekimori-agent"), "checkpoint", "--settings", c.path(id+".yaml"))

@@ -214,3 +214,103 @@ func (c *console) occupants(room string) []string {
 	}
 	return names
 }
+
+type device struct {
+	Device string `json:"device"`
+	State  word2  `json:"state"`
+	Fresh  bool   `json:"fresh"`
+	Behind bool   `json:"policy_not_delivered"`
+	Clock  word2  `json:"clock"`
+	Reader []struct {
+		Reader string `json:"reader"`
+		State  word2  `json:"state"`
+	} `json:"readers"`
+}
+
+// word2 is a state: its class and its word.
+type word2 struct {
+	Class string `json:"state"`
+	Text  string `json:"text"`
+}
+
+func (c *console) devices() ([]device, error) {
+	var today struct {
+		Devices []device `json:"devices"`
+	}
+	err := c.api("/api/v1/today", &today)
+	return today.Devices, err
+}
+
+// devicesReady tells whether n controllers are fresh, under their newest policy
+// and hear their readers.
+func (c *console) devicesReady(n int) bool {
+	devices, err := c.devices()
+	ready := 0
+	for _, d := range devices {
+		if d.Fresh && !d.Behind && d.State.Class == "ok" {
+			ready++
+		}
+	}
+	return err == nil && ready >= n
+}
+
+// unconfirmed lists stays shown as 退室未確認.
+func (c *console) unconfirmed() (out []stay) {
+	c.t.Helper()
+	for _, room := range []string{"R31", "R21"} {
+		for _, s := range c.stays(room) {
+			if s.Unsure {
+				out = append(out, s)
+			}
+		}
+	}
+	return out
+}
+
+// closeStay closes an open stay through its form.
+func (c *console) closeStay(s stay, exited time.Time, reason string) {
+	c.t.Helper()
+	path := fmt.Sprintf("/registers/entry/%s/%d/%d/close", s.Room, s.Year, s.Number)
+	body, status := c.post(path, url.Values{"exited": {exited.In(jst).Format("2006-01-02T15:04")}, "reason": {reason}})
+	if status != http.StatusOK {
+		c.t.Fatalf("close %s: %d\n%.600s", path, status, body)
+	}
+}
+
+// order gives a door an order through its form.
+func (c *console) order(door, act string, form url.Values) {
+	c.t.Helper()
+	if body, status := c.post("/doors/"+door+"/"+act, form); status != http.StatusOK {
+		c.t.Fatalf("%s %s: %d\n%.600s", act, door, status, body)
+	}
+}
+
+func (c *console) rearm(door string) {
+	c.t.Helper()
+	c.order(door, "rearm", url.Values{"reason": {"drill"}, "checked": {"1"}})
+}
+
+func (c *console) closeRoom(door string) {
+	c.t.Helper()
+	c.order(door, "close", url.Values{"reason": {"inspection"}})
+}
+
+// rollCall is the 点呼表: who was inside at a moment.
+func (c *console) rollCall(at time.Time) (names []string) {
+	c.t.Helper()
+	var rooms struct {
+		Rooms []struct {
+			Inside []stay `json:"inside"`
+			Unsure []stay `json:"unconfirmed"`
+		} `json:"rooms"`
+	}
+	if err := c.api("/api/v1/occupants?at="+url.QueryEscape(at.In(jst).Format("2006-01-02T15:04:05")), &rooms); err != nil {
+		c.t.Fatal(err)
+	}
+	for _, r := range rooms.Rooms {
+		for _, s := range append(r.Inside, r.Unsure...) {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}

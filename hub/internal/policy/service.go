@@ -78,7 +78,7 @@ func (s *Service) Run(ctx context.Context) error {
 	for {
 		stale, policies, orders := s.take()
 		if stale {
-			if err := s.compileAll(ctx); err != nil && ctx.Err() == nil {
+			if err := s.Compile(ctx); err != nil && ctx.Err() == nil {
 				s.Log.Error("policies not compiled", "err", err)
 			}
 			continue // what was compiled is now waiting to be pushed
@@ -152,7 +152,10 @@ type compiled struct {
 
 func policyState(d record.DeviceID) string { return "policy/" + string(d) }
 
-func (s *Service) compileAll(ctx context.Context) error {
+// Compile compares every device's policy with what is declared now and signs new
+// versions where they differ. Run does it by itself; a command that wants to
+// return only afterwards calls it.
+func (s *Service) Compile(ctx context.Context) error {
 	now := clock.Now()
 	city, err := s.Cities.City(now)
 	if err != nil {
