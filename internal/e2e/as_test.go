@@ -275,16 +275,6 @@ func TestAS04ExitIsNeverRefused(t *testing.T) {
 	c.pass("D21-in", cardP08, "")
 	eventually(t, 5*time.Second, "inside", func() bool { return len(c.con.occupants("R21")) == 1 })
 
-	// leave presses the exit button and walks out.
-	leave := func(t *testing.T, door string) {
-		t.Helper()
-		c.ctl.act(door, "rex", map[string]any{"ms": 1500})
-		if !c.ctl.released(door, time.Second) {
-			t.Fatalf("%s: not released within 1 s of the exit button", door)
-		}
-		c.ctl.walk(door)
-		eventually(t, 5*time.Second, door+" locked again", func() bool { return c.ctl.door(door).Lock == "locked" })
-	}
 	exits := func() int {
 		n := 0
 		for _, d := range c.con.denials("kind=exit_without_credential") {
@@ -296,7 +286,7 @@ func TestAS04ExitIsNeverRefused(t *testing.T) {
 
 	t.Run("permit ended while inside", func(t *testing.T) {
 		c.ctl.set(time.Date(2026, 7, 1, 9, 0, 0, 0, jst))
-		leave(t, "D21")
+		c.leave("D21")
 		eventually(t, 5*time.Second, "許可満了後退室", func() bool {
 			for _, s := range c.con.stays("R21") {
 				for _, r := range s.Reasons {
@@ -325,10 +315,10 @@ func TestAS04ExitIsNeverRefused(t *testing.T) {
 			}
 			return false
 		})
-		leave(t, "D31")
+		c.leave("D31")
 	})
 	t.Run("anti-passback says outside", func(t *testing.T) {
-		leave(t, "D31") // nobody is known inside after the last exit
+		c.leave("D31") // nobody is known inside after the last exit
 	})
 	t.Run("room closed by its manager", func(t *testing.T) {
 		c.con.closeRoom("D31")
@@ -337,11 +327,11 @@ func TestAS04ExitIsNeverRefused(t *testing.T) {
 			l := refusals(c.con.denials("room=R31"))
 			return len(l) > 0 && l[len(l)-1].Reason.Text == "閉室"
 		})
-		leave(t, "D31")
+		c.leave("D31")
 	})
 	t.Run("hub down", func(t *testing.T) {
 		c.hub.kill()
-		leave(t, "D21")
+		c.leave("D21")
 		c.startHub()
 		c.con.signIn("yamada")
 	})
@@ -350,17 +340,29 @@ func TestAS04ExitIsNeverRefused(t *testing.T) {
 		now := c.ctl.state().Clock.Simulated
 		c.ctl.skew("DC-31", time.Unix(0, 0).Sub(now))
 		c.reboot("DC-31")
-		leave(t, "D31")
+		c.leave("D31")
 		c.ctl.skew("DC-31", 0)
 	})
 	t.Run("broker certificate expired", func(t *testing.T) {
 		c.ctl.set(c.ctl.state().Clock.Simulated.AddDate(2, 0, 0)) // beyond every certificate
-		leave(t, "D31")
-		leave(t, "D21")
+		c.leave("D31")
+		c.leave("D21")
 	})
 	t.Run("every exit has a row", func(t *testing.T) {
 		eventually(t, 30*time.Second, "rows of exits", func() bool { return exits() >= 4 })
 	})
+}
+
+// leave presses the exit button, which must release the lock within 1 s
+// whatever the state is, and walks out [T-15].
+func (c *city) leave(door string) {
+	c.t.Helper()
+	c.ctl.act(door, "rex", map[string]any{"ms": 700})
+	if !c.ctl.released(door, time.Second) {
+		c.t.Fatalf("%s: not released within 1 s of the exit button", door)
+	}
+	c.ctl.walk(door)
+	eventually(c.t, 5*time.Second, door+" locked again", func() bool { return c.ctl.door(door).Lock == "locked" })
 }
 
 // [AS-06, 001-4.9, T-21, T-41, T-52] A whole day without the hub.
@@ -373,8 +375,7 @@ func TestAS06HubDownForADay(t *testing.T) {
 	for i := range 20 {
 		c.ctl.set(day(9, 3*i))
 		c.pass("D21-in", cardP07, "")
-		c.ctl.act("D21", "rex", nil)
-		c.ctl.walk("D21")
+		c.leave("D21")
 	}
 	for i := range 6 {
 		c.ctl.set(day(11, 5*i))
