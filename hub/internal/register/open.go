@@ -11,6 +11,17 @@ import (
 // them between its transactions: it is the only one who writes registers.
 type openRows map[[2]string][]store.RegisterRow
 
+// place is where a row stands.
+type place struct {
+	register, series string
+	year             int
+	number           int64
+}
+
+func placeOf(r store.RegisterRow) place {
+	return place{r.Register, r.Series, r.FiscalYear, r.Number}
+}
+
 // put takes a row as it now is.
 func (o openRows) put(r store.RegisterRow) {
 	s := [2]string{r.Register, r.Series}

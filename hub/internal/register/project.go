@@ -142,34 +142,53 @@ func (p *Projector) CatchUp(ctx context.Context) error {
 	}
 }
 
-// Rebuild drops all registers and projects them anew. It takes as many
-// transactions as Run would, so registers are short until it is done.
-func (p *Projector) Rebuild(ctx context.Context) error {
-	if err := p.clear(ctx); err != nil {
+// Rebuilder makes the registers again from the ledger.
+type Rebuilder struct{}
+
+// Rebuild drops every register row and projects the ledger anew up to where
+// the registers were, all in tx.
+func (Rebuilder) Rebuild(ctx context.Context, tx store.Tx) error {
+	end, err := cursor(tx)
+	if err != nil {
+		return err
+	}
+	if err := clearAll(tx); err != nil {
 		return fmt.Errorf("clear registers: %w", err)
 	}
-	return p.CatchUp(ctx)
-}
-
-func (p *Projector) clear(ctx context.Context) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.open = nil
-	return p.Store.Update(ctx, func(tx store.Tx) error {
-		if err := tx.ClearRegisters(); err != nil {
+	t := storeTx{tx, openRows{}}
+	for next := int64(0); next < end; {
+		if err := ctx.Err(); err != nil {
 			return err
 		}
-		states, err := tx.States(statePrefix)
+		rows, err := tx.Rows(next, int(min(chunk, end-next)))
 		if err != nil {
 			return err
 		}
-		for name := range states {
-			if err := tx.DeleteState(name); err != nil {
-				return err
-			}
+		if len(rows) == 0 {
+			break // the ledger is shorter than the registers say; its own check names that
 		}
-		return nil
-	})
+		if err := project(t, rows); err != nil {
+			return err
+		}
+		next = rows[len(rows)-1].Index + 1
+	}
+	return tx.PutState(stateCursor, strconv.AppendInt(nil, end, 10))
+}
+
+func clearAll(tx store.Tx) error {
+	if err := tx.ClearRegisters(); err != nil {
+		return err
+	}
+	states, err := tx.States(statePrefix)
+	if err != nil {
+		return err
+	}
+	for name := range states {
+		if err := tx.DeleteState(name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func step(tx storeTx) (int, error) {
