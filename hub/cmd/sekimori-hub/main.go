@@ -41,7 +41,7 @@ func root() *cobra.Command {
 	load := func() (hub.Settings, error) { return hub.LoadSettings(path) }
 	cmd.AddCommand(
 		initCommand(load), runCommand(load, &path), brokerCommand(), checkCommand(load, &path),
-		importCommand(load), enrolCommand(load), userCommand(load), verifyCommand(load),
+		importCommand(load), enrolCommand(load), userCommand(load), verifyCommand(load), exportCommand(load),
 	)
 	cli.Service(cmd, func() hostsvc.Spec { return spec(path) })
 	return cmd
