@@ -5,7 +5,6 @@ import (
 	"io"
 	"log/slog"
 	"sync"
-	"time"
 
 	"sekimori/hub/internal/broker"
 	"sekimori/hub/internal/brokerlink"
@@ -99,7 +98,3 @@ func feed(in *ingest.Ingest, log *slog.Logger) brokerlink.Handler {
 		}
 	}
 }
-
-// linkWait is how long the hub waits for its broker before it says that the
-// port cannot be had.
-const linkWait = 20 * time.Second
