@@ -22,3 +22,8 @@ var AgentUnit string
 
 //go:embed systemd/sekimori-hub.service
 var HubUnit string
+
+// Users is sysusers.d text for the users of both services.
+//
+//go:embed systemd/sekimori.sysusers
+var Users string

@@ -24,6 +24,7 @@ type Spec struct {
 	Display  string // 関守 …
 	About    string
 	Unit     string // systemd unit as shipped; its ExecStart is replaced by the installed program's
+	Users    string // sysusers.d text for the users and groups the unit names
 	Settings string // path of the settings file
 }
 
@@ -69,6 +70,11 @@ func (s Spec) Control(action string) error {
 	svc, err := s.service()
 	if err != nil {
 		return err
+	}
+	if action == "install" {
+		if err := addUsers(s.Users); err != nil {
+			return fmt.Errorf("install %s: %w", s.Name, err)
+		}
 	}
 	if err := service.Control(svc, action); err != nil {
 		return fmt.Errorf("%s %s: %w", action, s.Name, err)

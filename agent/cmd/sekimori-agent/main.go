@@ -44,7 +44,7 @@ func root() *cobra.Command {
 func spec(path string) hostsvc.Spec {
 	return hostsvc.Spec{
 		Name: program, Display: "関守 sekimori agent",
-		About: "Door controller of the sekimori entry registers", Unit: configs.AgentUnit, Settings: path,
+		About: "Door controller of the sekimori entry registers", Unit: configs.AgentUnit, Users: configs.Users, Settings: path,
 	}
 }
 

@@ -52,7 +52,7 @@ type loader func() (hub.Settings, error)
 func spec(path string) hostsvc.Spec {
 	return hostsvc.Spec{
 		Name: program, Display: "関守 sekimori hub",
-		About: "Hub of the sekimori entry registers", Unit: configs.HubUnit, Settings: path,
+		About: "Hub of the sekimori entry registers", Unit: configs.HubUnit, Users: configs.Users, Settings: path,
 	}
 }
 
