@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sekimori/internal/clock"
 )
 
 // console is a person's browser as far as tests need one: it signs in, keeps
@@ -40,7 +42,10 @@ func newConsole(t *testing.T, base, ca string) *console {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conf := &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS13, Time: func() time.Time { return baseDay(12, 0, 0) }}
+	conf := &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS13}
+	if clock.Simulated {
+		conf.Time = func() time.Time { return baseDay(12, 0, 0) }
+	}
 	return &console{t: t, base: base, http: &http.Client{
 		Jar: jar, Timeout: 20 * time.Second,
 		Transport: &http.Transport{TLSClientConfig: conf, ForceAttemptHTTP2: true},
