@@ -84,7 +84,10 @@ func liveOf(path string, f filter) string {
 	if f.Oldest || f.Page > 1 {
 		return ""
 	}
-	return path + "?" + f.Query()
+	if q := f.Query(); q != "" {
+		path += "?" + q
+	}
+	return path
 }
 
 func (c *console) staysPage(w http.ResponseWriter, r *http.Request) error {
