@@ -44,20 +44,28 @@ func contiguous(recs []journal.Record) []uplink.Entry {
 	return out
 }
 
-// Held takes the hub's word of what it holds. An epoch the hub does not name is
-// one it has nothing of.
+// Held takes the hub's word of what it holds. The hub names its newest epochs:
+// of one that is newer still it has nothing, because it is new or because the
+// hub was restored from before it; an older one it need not name.
 func (o outbox) Held(list []record.Held) error {
 	held := map[journal.Epoch]uint64{}
 	for _, h := range list {
 		held[journal.Epoch(h.Epoch)] = h.Seq
 	}
-	for _, e := range o.Epochs() {
+	epochs := o.Epochs()
+	newest := -1
+	for n, e := range epochs {
+		if _, named := held[e.Epoch]; named {
+			newest = n
+		}
+	}
+	for n, e := range epochs {
 		seq, named := held[e.Epoch]
 		var err error
 		switch {
 		case seq > e.Acked:
 			err = o.Acknowledge(e.Epoch, seq)
-		case named && seq < e.Acked:
+		case seq < e.Acked && (named || n > newest):
 			_, err = o.Rewind(e.Epoch, seq)
 		}
 		// A journal behind the hub's word has already begun a new epoch, which

@@ -19,8 +19,8 @@ type Witness struct {
 	key  func() string // of the log, from the newest key list
 
 	mu      sync.Mutex
-	held    record.Checkpoint // guarded by mu
-	doubted record.Hash       // guarded by mu; the root last reported, so that one lie is one fact
+	held    record.Checkpoint    // guarded by mu
+	doubted map[record.Code]bool // guarded by mu; reported since a view last fitted, so that one lie is one fact
 }
 
 // kept is the newest checkpoint with its signature, for `checkpoint export`.
@@ -48,7 +48,9 @@ func (w *Witness) Held() (int64, record.Hash) {
 }
 
 // Look checks a view and keeps its checkpoint if it extends the one held. A
-// view that does not is a doubt, reported once per root shown.
+// view that does not is a doubt, reported once per code until a view fits again:
+// the doubt itself becomes a row of the doubted log, so its root changes with
+// every report.
 func (w *Witness) Look(view record.LogView) (*record.LedgerDoubt, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -59,6 +61,7 @@ func (w *Witness) Look(view record.LogView) (*record.LedgerDoubt, error) {
 	if err != nil {
 		return w.doubtLocked(next, err), nil
 	}
+	w.doubted = nil
 	if next.Size == w.held.Size {
 		return nil, nil
 	}
@@ -70,12 +73,16 @@ func (w *Witness) Look(view record.LogView) (*record.LedgerDoubt, error) {
 }
 
 func (w *Witness) doubtLocked(shown record.Checkpoint, cause error) *record.LedgerDoubt {
-	if shown.Root == w.doubted && shown.Size != 0 {
+	code := record.CodeOf(cause)
+	if w.doubted[code] {
 		return nil
 	}
-	w.doubted = shown.Root
+	if w.doubted == nil {
+		w.doubted = map[record.Code]bool{}
+	}
+	w.doubted[code] = true
 	return &record.LedgerDoubt{
-		Code: record.CodeOf(cause), HeldSize: w.held.Size, HeldRoot: w.held.Root,
+		Code: code, HeldSize: w.held.Size, HeldRoot: w.held.Root,
 		ShownSize: shown.Size, ShownRoot: shown.Root, Detail: cause.Error(),
 	}
 }
