@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sekimori/internal/record"
 )
 
 // [002-26.2, design §5] The hub's operator puts an old copy of the store in
@@ -24,6 +26,7 @@ func TestWitnessesSeeTheHubMisbehave(t *testing.T) {
 	c.pass("D31-out", cardP07, pinP07)
 	c.staysInR31(t, 1)
 	old := c.backUp()
+	size := c.witnessed(t, 1)
 
 	c.at(10, 0, 0)
 	c.pass("D31-in", cardP07, pinP07)
@@ -38,7 +41,7 @@ func TestWitnessesSeeTheHubMisbehave(t *testing.T) {
 		return len(c.con.stays("R31")) == 2 && len(c.con.stays("R21")) == 1 && len(refusals(c.con.denials(""))) == 1
 	})
 	before := c.passages()
-	c.exportCheckpoints()
+	c.witnessed(t, size+12)
 	held := map[string]string{"DC-31": c.read("DC-31.checkpoint"), "DC-21": c.read("DC-21.checkpoint")}
 
 	c.hub.stop()
@@ -231,6 +234,29 @@ func (c *city) exportCheckpoints() {
 	for _, id := range []string{"DC-31", "DC-21"} {
 		c.write(id+".checkpoint", once(c.t, c.env(id), "", filepath.Join(bin, "sekimori-agent"), "checkpoint", "--settings", c.path(id+".yaml")))
 	}
+}
+
+// checkpoint reads an exported one; a note's text ends at its empty line.
+func (c *city) checkpoint(id string) record.Checkpoint {
+	c.t.Helper()
+	text, _, _ := strings.Cut(c.read(id+".checkpoint"), "\n\n")
+	cp, err := record.ParseCheckpoint(text + "\n")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return cp
+}
+
+// witnessed waits until both witnesses hold the same checkpoint of at least so
+// many rows, exports it, and returns its size.
+func (c *city) witnessed(t *testing.T, atLeast int64) (size int64) {
+	t.Helper()
+	eventually(t, 15*time.Second, "both witnesses hold the newest checkpoint", func() bool {
+		c.exportCheckpoints()
+		size = c.checkpoint("DC-31").Size
+		return size >= atLeast && c.checkpoint("DC-31") == c.checkpoint("DC-21")
+	})
+	return size
 }
 
 // offlineNames verifies a copy of the store and wants it to be found unsound
