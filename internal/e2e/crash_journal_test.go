@@ -9,7 +9,6 @@ import (
 	"hash/crc32"
 	"os"
 	"path/filepath"
-	"testing"
 
 	"sekimori/internal/record"
 )
@@ -77,23 +76,19 @@ func segmentRecords(b []byte) (out []written) {
 
 // sameAsJournal: one epoch, numbers from 1 without gap or repetition, in order,
 // and the ledger holds exactly what the device wrote down.
-func sameAsJournal(t *testing.T, id string, ledger []bookFact, kept []written) {
-	t.Helper()
+func sameAsJournal(id string, ledger []bookFact, kept []written) (f faults) {
 	if len(ledger) != len(kept) {
-		t.Errorf("%s: %d events in the ledger, %d in the journal", id, len(ledger), len(kept))
+		f.add("%s: %d events in the ledger, %d in the journal", id, len(ledger), len(kept))
 	}
-	for i, f := range ledger {
-		if f.Seq != uint64(i+1) {
-			t.Fatalf("%s: event %d of the ledger has seq %d: lost, doubled or out of order", id, i+1, f.Seq)
+	for i := range min(len(ledger), len(kept)) {
+		l, w := ledger[i], kept[i]
+		if l.Seq != uint64(i+1) || l.Epoch != ledger[0].Epoch {
+			f.add("%s: event %d of the ledger is seq %d of epoch %s: lost, doubled or out of order", id, i+1, l.Seq, l.Epoch)
+			return f // one such shifts all that follow
 		}
-		if i >= len(kept) {
-			return
-		}
-		if w := kept[i]; w.seq != f.Seq || w.epoch != f.Epoch || w.commitment != f.Event {
-			t.Fatalf("%s: seq %d: the ledger has %s %s, the journal seq %d %s %s", id, f.Seq, f.Epoch, f.Event, w.seq, w.epoch, w.commitment)
-		}
-		if f.Epoch != ledger[0].Epoch {
-			t.Fatalf("%s: a second epoch began at event %d", id, i+1)
+		if w.seq != l.Seq || w.epoch != l.Epoch || w.commitment != l.Event {
+			f.add("%s: seq %d: the ledger has %s %s, the journal seq %d %s %s", id, l.Seq, l.Epoch, l.Event, w.seq, w.epoch, w.commitment)
 		}
 	}
+	return f
 }

@@ -27,7 +27,7 @@ func (s *storm) letPeopleIn() *crowd {
 				w.once()
 				time.Sleep(time.Duration(w.rnd.Int64N(int64(100 * time.Millisecond))))
 			}
-			_ = w.act("close")
+			_ = w.act("close", nil)
 		})
 	}
 	p.done.Go(func() { p.seen = s.watch(ctx) })
@@ -42,46 +42,43 @@ type walker struct {
 	rnd  *rand.Rand
 }
 
+// holder is somebody of the fixture city.
+type holder struct{ card, pin string }
+
+var (
+	permitted    = []holder{{"0000010001", "1001"}, {"0000012345", "7007"}}
+	withoutRight = holder{card: "0000010005"}
+	stranger     = holder{card: "0000099999"}
+)
+
 // once is one act of somebody.
 func (w *walker) once() {
-	_ = w.act("close") // left open by somebody whose simulator died
+	_ = w.act("close", nil) // left open by somebody whose simulator died
+	who := permitted[w.rnd.IntN(len(permitted))]
 	n := w.rnd.IntN(10)
 	switch {
 	case n == 0:
-		_, _ = w.present("in", cardUnknown2)
+		_, _ = w.present("in", stranger)
 	case n == 1:
-		_, _ = w.present("in", cardP05b)
-	case n == 2 || w.door == "D21" && n < 6:
-		if w.act("rex") == nil {
+		_, _ = w.present("in", withoutRight)
+	case n == 2 || w.door == "D21" && n < 5:
+		if w.act("rex", map[string]any{"ms": 100}) == nil {
 			w.walk()
 		}
 	case w.door == "D21":
-		if at, err := w.present("in", cardP07b); err == nil && w.released(at) == nil {
+		if at, err := w.present("in", who); err == nil && w.released(at) == nil {
 			w.walk()
 		}
 	case n < 6:
-		w.withPIN("in")
+		w.withPIN("in", who)
 	default:
-		w.withPIN("out")
+		w.withPIN("out", who)
 	}
 }
 
-// Cards of the fixture city; the scenarios that name them are built for
-// simulated time.
-const (
-	cardP01b, pinP01b = "0000010001", "1001"
-	cardP05b          = "0000010005"
-	cardP07b, pinP07b = "0000012345", "7007"
-	cardUnknown2      = "0000099999"
-)
-
-// withPIN passes D31 with both factors.
-func (w *walker) withPIN(direction string) {
-	card, pin := cardP07b, pinP07b
-	if w.rnd.IntN(2) == 0 {
-		card, pin = cardP01b, pinP01b
-	}
-	at, err := w.present(direction, card)
+// withPIN passes with both factors.
+func (w *walker) withPIN(direction string, who holder) {
+	at, err := w.present(direction, who)
 	if err != nil {
 		return
 	}
@@ -89,7 +86,7 @@ func (w *walker) withPIN(direction string) {
 	if w.ctl.call(http.MethodGet, "/v1/wait?timeout=1500ms&led=amber&reader="+reader, nil, nil) != nil {
 		return
 	}
-	if w.ctl.call(http.MethodPost, "/v1/readers/"+reader+"/keys", map[string]string{"keys": pin + "#"}, nil) != nil {
+	if w.ctl.call(http.MethodPost, "/v1/readers/"+reader+"/keys", map[string]string{"keys": who.pin + "#"}, nil) != nil {
 		return
 	}
 	if w.released(at) == nil {
@@ -98,11 +95,11 @@ func (w *walker) withPIN(direction string) {
 }
 
 // present shows a card and returns the simulator's event before it.
-func (w *walker) present(direction, card string) (before uint64, err error) {
+func (w *walker) present(direction string, who holder) (before uint64, err error) {
 	var done struct {
 		Event uint64 `json:"event"`
 	}
-	err = w.ctl.call(http.MethodPost, "/v1/readers/"+w.door+"-"+direction+"/card", map[string]string{"number": card}, &done)
+	err = w.ctl.call(http.MethodPost, "/v1/readers/"+w.door+"-"+direction+"/card", map[string]string{"number": who.card}, &done)
 	return done.Event, err
 }
 
@@ -110,14 +107,17 @@ func (w *walker) released(since uint64) error {
 	return w.ctl.call(http.MethodGet, fmt.Sprintf("/v1/wait?timeout=1500ms&door=%s&lock=released&since=%d", w.door, since), nil, nil)
 }
 
-func (w *walker) act(what string) error {
-	return w.ctl.call(http.MethodPost, "/v1/doors/"+w.door+"/"+what, map[string]any{}, nil)
+func (w *walker) act(what string, body map[string]any) error {
+	if body == nil {
+		body = map[string]any{}
+	}
+	return w.ctl.call(http.MethodPost, "/v1/doors/"+w.door+"/"+what, body, nil)
 }
 
 func (w *walker) walk() {
-	if w.act("open") == nil {
+	if w.act("open", nil) == nil {
 		time.Sleep(time.Duration(w.rnd.Int64N(int64(60 * time.Millisecond))))
-		_ = w.act("close")
+		_ = w.act("close", nil)
 	}
 }
 
