@@ -27,6 +27,7 @@ type bank struct {
 	err     error
 	pins    map[string]*gpiotest.Pin
 	start   time.Time
+	behind  time.Duration // guarded by mu; how late edges are handed over
 }
 
 func newBank(width, interval time.Duration) *bank {
@@ -77,7 +78,7 @@ func (b *bank) lose(out chan drivers.Edge, err error) {
 func (b *bank) tellLocked(line string) {
 	if b.out != nil {
 		b.seq++
-		b.out <- drivers.Edge{Line: line, Level: b.level[line], At: b.now(), Seq: b.seq}
+		b.out <- drivers.Edge{Line: line, Level: b.level[line], At: b.now() - b.behind, Seq: b.seq}
 	}
 }
 
@@ -99,6 +100,14 @@ func (b *bank) Pin(line string) (gpio.PinIO, error) {
 
 func (b *bank) Err() error   { b.mu.Lock(); defer b.mu.Unlock(); return b.err }
 func (b *bank) Close() error { return nil }
+
+// stall hands everything from now on over late by d more.
+func (b *bank) stall(d time.Duration) {
+	time.Sleep(d)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.behind += d
+}
 
 // pulse is one bit on the wire.
 func (b *bank) pulse(line string) {

@@ -3,6 +3,7 @@ package wiegand
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"sekimori/drivers"
@@ -206,6 +207,14 @@ func (d *Decoder) Silence(at time.Duration) (Frame, bool) {
 
 // Busy tells whether a frame is being received, so that Silence must be called.
 func (d *Decoder) Busy() bool { return d.open }
+
+// Partial tells whether a frame is being received that no format takes as it is:
+// of no format's length, or spoilt already.
+func (d *Decoder) Partial() bool {
+	n := len(d.bits)
+	whole := d.fault == nil && slices.ContainsFunc(d.rules.Formats, func(f Format) bool { return f.Bits == n })
+	return d.open && !whole && !(d.rules.Keypad && (n == 4 || n == 8))
+}
 
 // Low tells for how long a line has been low at the time at: the longer of the
 // two. A line low for seconds is a cut cable or a reader without power.

@@ -21,7 +21,13 @@ type ear struct {
 	seq    uint64          // of the last edge; 0 at the start of a stream
 	seen   map[string]bool // lines whose level is known since the start or a gap
 	at     time.Duration   // clock.Mono() when the last edge came
+	last   time.Duration   // the source's stamp of that edge
 }
+
+// lateEdges is how long part of a frame waits for its rest. On a busy machine
+// edges may be handed over late, and their stamps then tell that there was no
+// silence between them; half a card would only be rejected and presented again.
+const lateEdges = 250 * time.Millisecond
 
 func newEar(r *Reader, box *drivers.Outbox) (*ear, error) {
 	dec, err := NewDecoder(r.rules)
@@ -42,8 +48,7 @@ func (e *ear) listen(ctx context.Context, edges <-chan drivers.Edge) {
 	clear(e.seen)
 	timer := time.NewTimer(lookAtBank)
 	defer timer.Stop()
-	var last time.Duration // stamp of the last edge
-	var came time.Time     // when it was received
+	var came time.Time // when the last edge was received
 	for {
 		select {
 		case <-ctx.Done():
@@ -52,14 +57,14 @@ func (e *ear) listen(ctx context.Context, edges <-chan drivers.Edge) {
 			if !ok {
 				return
 			}
-			last, came = edge.At, time.Now()
+			e.last, came = edge.At, time.Now()
 			e.edge(ctx, edge)
 		case <-timer.C:
 			if len(edges) > 0 {
 				continue // edges that wait decide whether there was silence
 			}
 		}
-		now := last // the source's clock
+		now := e.last // the source's clock
 		if !came.IsZero() {
 			now += time.Since(came)
 		}
@@ -96,8 +101,10 @@ func (e *ear) edge(ctx context.Context, edge drivers.Edge) {
 
 // settle does what is due at the source's time now.
 func (e *ear) settle(ctx context.Context, now time.Duration) {
-	if f, ok := e.dec.Silence(now); ok {
-		e.take(ctx, f)
+	if !e.dec.Partial() || now-e.last >= lateEdges {
+		if f, ok := e.dec.Silence(now); ok {
+			e.take(ctx, f)
+		}
 	}
 	e.emitKeys(ctx, e.typing.Expire(now))
 	fault := ""

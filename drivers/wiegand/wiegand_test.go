@@ -93,6 +93,37 @@ func TestLostEdgesRejectTheFrame(t *testing.T) {
 	})
 }
 
+// A busy machine hands the second half of a card over late: the stamps tell that
+// it is one card. Half a card with nothing behind it is rejected all the same.
+func TestLateEdgesAreStillOneFrame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBank(50*time.Microsecond, 2*time.Millisecond)
+		defer b.close()
+		running(t, b, func(_ *wiegand.Reader, rec *drivertest.Recorder) {
+			card := card26(t, 1, 1)
+			bits := bitsOf(card)
+			b.queue <- func() {
+				for _, x := range bits[:13] {
+					b.pulse([]string{"d0", "d1"}[x])
+				}
+				b.stall(200 * time.Millisecond)
+				b.frame(bits[13:])
+			}
+			time.Sleep(time.Second)
+			if l := rec.Readings(); len(l) != 1 || l[0].Card != card || rec.Last().Noise != 0 {
+				t.Errorf("%d readings, health %+v", len(l), rec.Last())
+			}
+			b.queue <- func() { b.frame(bits[:13]) }
+			time.Sleep(time.Second)
+			b.Present(card)
+			time.Sleep(time.Second)
+			if n, h := len(rec.Readings()), rec.Last(); n != 2 || h.Noise != 1 {
+				t.Errorf("%d readings, health %+v", n, h)
+			}
+		})
+	})
+}
+
 func TestLostBankIsHealthAndComesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBank(50*time.Microsecond, 2*time.Millisecond)
