@@ -63,11 +63,11 @@ func TestLiveRows(t *testing.T) {
 	if e := who.next(t, "fragment"); strings.Contains(e.data, "𠮷田 誠") {
 		t.Errorf("在室者一覧 after the exit: %s", e.data)
 	}
-	go func() { time.Sleep(300 * time.Millisecond); other.end() }()
-	for e, ok := other.read(); ok; e, ok = other.read() {
-		if e.name == "rows" {
-			t.Errorf("another room's list: %s", e.data)
-		}
+	elsewhere := enters("P01", "")
+	elsewhere.Room, elsewhere.Door = "R21", "D21"
+	w.event(record.KindEntered, elsewhere, now)
+	if e := other.next(t, "rows"); !strings.Contains(e.data, "row-R21-") || strings.Contains(e.data, "row-R31-") {
+		t.Errorf("another room's list: %s", e.data)
 	}
 }
 

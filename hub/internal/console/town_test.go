@@ -48,6 +48,8 @@ type town struct {
 	orders []policy.Issue
 	broken atomic.Pointer[error] // why nothing can be stored
 
+	reports atomic.Int32 // of the content security policy
+
 	// Of the running hub; start and stop replace them.
 	db     *sqlite.Store
 	people *people.Directory
@@ -124,7 +126,7 @@ func (w *town) start() {
 	if err != nil {
 		w.tb.Fatal(err)
 	}
-	w.server = httptest.NewUnstartedServer(handler)
+	w.server = httptest.NewUnstartedServer(w.reporting(handler))
 	w.server.EnableHTTP2 = true
 	w.server.Config.ErrorLog = slog.NewLogLogger(quiet.Handler(), slog.LevelInfo)
 	if w.addr != "" {
@@ -135,6 +137,27 @@ func (w *town) start() {
 	}
 	w.server.StartTLS()
 	w.addr = w.server.Listener.Addr().String()
+}
+
+// reporting makes browsers tell what the content security policy refuses.
+func (w *town) reporting(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/csp-report" {
+			w.reports.Add(1)
+			return
+		}
+		next.ServeHTTP(&reportingWriter{rw}, r)
+	})
+}
+
+type reportingWriter struct{ http.ResponseWriter }
+
+func (w *reportingWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+func (w *reportingWriter) WriteHeader(code int) {
+	if csp := w.Header().Get("Content-Security-Policy"); csp != "" && !strings.Contains(csp, "report-uri") {
+		w.Header().Set("Content-Security-Policy", csp+"; report-uri /csp-report")
+	}
+	w.ResponseWriter.WriteHeader(code)
 }
 
 // stop ends everything, as a stop of the hub does.
