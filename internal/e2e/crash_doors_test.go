@@ -34,13 +34,20 @@ const (
 )
 
 // unlocksHaveRows: each time a relay was energised, a grant of that door had been
-// written down just before, and no other pulse had used it. A simulator that
-// died and came back within a grant sees the line that is still held as a new
-// pulse, so one grant explains one pulse in each of its lives.
+// written down just before, nobody had passed under it yet, and no other pulse
+// had used it. A simulator that died and came back within a grant sees the line
+// that is still held as a new pulse, so one grant explains one pulse in each of
+// its lives.
 func (b *book) unlocksHaveRows(seen []happening) (pulses int, f faults) {
 	ahead := asleep()
 	type use struct{ index, life int64 }
 	used := map[use]bool{}
+	passed := map[string]time.Duration{} // grant → when somebody passed under it
+	for _, x := range b.facts {
+		if x.Kind == "entered" || x.Kind == "exited" {
+			passed[x.passage.Grant] = x.Mono
+		}
+	}
 	for _, h := range seen {
 		if h.Kind != "relay_on" {
 			continue
@@ -55,6 +62,8 @@ func (b *book) unlocksHaveRows(seen []happening) (pulses int, f faults) {
 		switch u := (use{by.Index, h.life}); {
 		case by.Kind == "" || h.At-(by.Mono-ahead) > release+steady:
 			f.add("%s was unlocked at %v (simulator's life %d) without a row", h.Door, h.At, h.life)
+		case passed[by.passage.Grant] != 0 && passed[by.passage.Grant]-ahead < h.At:
+			f.add("%s was unlocked at %v (simulator's life %d) after the passage under the newest grant, ledger row %d", h.Door, h.At, h.life, by.Index)
 		case used[u]:
 			f.add("%s was unlocked at %v (simulator's life %d) by the grant of ledger row %d, as once before", h.Door, h.At, h.life, by.Index)
 		default:
