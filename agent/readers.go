@@ -31,12 +31,12 @@ func (s Settings) Open(ctx context.Context, log *slog.Logger) (Config, error) {
 	// The bank outlives ctx: relays are put to rest after the doors have stopped.
 	lines, err := gpio.Open(context.WithoutCancel(ctx), s.Lines.config(s.Device))
 	if err != nil {
-		return c, fmt.Errorf("lines: %w", err)
+		return c, fmt.Errorf("%w: lines: %w", errHardware, err)
 	}
 	c.Lines = lines
 	made, err := s.readers(lines)
 	if err != nil {
-		return c, errors.Join(fmt.Errorf("readers: %w", err), lines.Close())
+		return c, errors.Join(fmt.Errorf("%w: readers: %w", errHardware, err), lines.Close())
 	}
 	for _, d := range s.Doors {
 		c.Doors = append(c.Doors, d.door(made))

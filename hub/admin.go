@@ -60,7 +60,7 @@ func (c *core) importCity(ctx context.Context, city people.City, by record.Perso
 // enrolCode issues a code in the name of somebody who is known.
 func (c *core) enrolCode(ctx context.Context, device record.DeviceID, by record.PersonID) (string, error) {
 	if _, known := c.people.Resolve(by, clock.Now()); !known {
-		return "", fmt.Errorf("%q is nobody this hub knows; import people first and name one with --as", by)
+		return "", fmt.Errorf("%q: %w; import people first and name one with --as", by, errUnknownPerson)
 	}
 	return c.members.NewCode(ctx, device, codeTTL, by)
 }
@@ -69,7 +69,7 @@ func (c *core) enrolCode(ctx context.Context, device record.DeviceID, by record.
 func EnrolCode(ctx context.Context, s Settings, device string, by record.PersonID) (code string, err error) {
 	id, err := record.ParseDeviceID(device)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("%w: %w", errDeviceName, err)
 	}
 	err = s.administer(ctx,
 		func(c *core) error { code, err = c.enrolCode(ctx, id, by); return err },
@@ -134,12 +134,48 @@ func (s Settings) askRunning(ctx context.Context, path string, in adminRequest, 
 		return err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("the running hub: %s", bytes.TrimSpace(answer))
+		return refusalOf(resp.Status, answer)
 	}
 	if out == nil {
 		return nil
 	}
 	return json.Unmarshal(answer, out)
+}
+
+// refusal is why the running hub did not do what a command asked.
+type refusal struct {
+	Code     record.Code `json:"code,omitempty"`
+	Sentence string      `json:"sentence,omitempty"`
+	Cause    string      `json:"cause"`
+}
+
+func refusalOf(status string, answer []byte) error {
+	var r refusal
+	if err := json.Unmarshal(answer, &r); err != nil || r.Cause == "" {
+		r.Cause = status
+	}
+	err := fmt.Errorf("the running hub: %s", r.Cause)
+	if r.Code != "" {
+		err = record.Fail(r.Code, err)
+	}
+	if r.Sentence != "" {
+		err = told{err, r.Sentence}
+	}
+	return err
+}
+
+func refuse(w http.ResponseWriter, status int, err error) {
+	r := refusal{Code: record.CodeOf(err), Cause: err.Error()}
+	var t interface{ Sentence() string }
+	if errors.As(Tell(err), &t) {
+		r.Sentence = t.Sentence()
+	}
+	b, err := json.Marshal(r)
+	if err != nil {
+		b = nil // the status says it all
+	}
+	w.WriteHeader(status)
+	_, _ = w.Write(b) // the command may have gone
 }
 
 const maxAdmin = 8 << 20
@@ -197,17 +233,17 @@ func adminCall(do func(context.Context, adminRequest) (any, error)) http.Handler
 	return func(w http.ResponseWriter, req *http.Request) {
 		var in adminRequest
 		if err := json.NewDecoder(http.MaxBytesReader(w, req.Body, maxAdmin)).Decode(&in); err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
+			refuse(w, http.StatusBadRequest, err)
 			return
 		}
 		out, err := do(req.Context(), in)
 		if err != nil {
-			http.Error(w, err.Error(), http.StatusUnprocessableEntity)
+			refuse(w, http.StatusUnprocessableEntity, err)
 			return
 		}
 		b, err := json.Marshal(out)
 		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
+			refuse(w, http.StatusInternalServerError, err)
 			return
 		}
 		_, _ = w.Write(b) // the command may have gone; what it asked for is done

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 
 	"sekimori/hub/internal/ledger"
@@ -30,7 +32,7 @@ type core struct {
 // openCore opens keys and store. changed is called when who may connect has
 // changed. One process at a time can hold the store.
 func openCore(ctx context.Context, s Settings, changed func()) (*core, error) {
-	auth, err := pki.Open(s.keys())
+	auth, err := openKeys(s)
 	if err != nil {
 		return nil, err
 	}
@@ -43,6 +45,14 @@ func openCore(ctx context.Context, s Settings, changed func()) (*core, error) {
 		return nil, errors.Join(err, st.Close())
 	}
 	return c, nil
+}
+
+// openKeys opens the hub's keys; before Init there are none.
+func openKeys(s Settings) (*pki.Authority, error) {
+	if _, err := os.Stat(s.keys()); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w in %s", errNoKeys, s.keys())
+	}
+	return pki.Open(s.keys())
 }
 
 func (c *core) join(ctx context.Context, changed func()) (err error) {

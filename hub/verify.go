@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 
 	"sekimori/hub/internal/ledger"
-	"sekimori/hub/internal/pki"
 	"sekimori/hub/internal/register"
 	"sekimori/hub/internal/store/sqlite"
 )
@@ -27,7 +26,7 @@ func Verify(ctx context.Context, s Settings, o VerifyOptions, w io.Writer) (soun
 	if o.Store == "" {
 		o.Store = s.store()
 	}
-	auth, err := pki.Open(s.keys())
+	auth, err := openKeys(s)
 	if err != nil {
 		return false, err
 	}

@@ -21,6 +21,9 @@ import (
 	"sekimori/internal/record"
 )
 
+// ErrUnreached means that the hub did not answer at all.
+var ErrUnreached = errors.New("hub not reached")
+
 // maxReply bounds what a hub, or someone in its place, can make us read.
 const maxReply = 1 << 20
 
@@ -181,7 +184,7 @@ func post(ctx context.Context, client *http.Client, url string, body, into any) 
 func do(client *http.Client, req *http.Request) ([]byte, error) {
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("hub not reached: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrUnreached, err)
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, maxReply))

@@ -4,8 +4,8 @@
 package watch
 
 import (
+	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync"
 
@@ -87,7 +87,11 @@ func (w *Witness) doubtLocked(shown record.Checkpoint, cause error) *record.Ledg
 	}
 }
 
-// Export is the signed note held in dir, for `sekimori-hub verify --against`.
+// ErrNone means that no checkpoint is held yet.
+var ErrNone = errors.New("no checkpoint is held yet")
+
+// Export is the signed note held in dir, for `sekimori-hub verify --against`, or
+// ErrNone.
 func Export(dir string) ([]byte, error) {
 	var k kept
 	found, err := files.ReadJSON(filepath.Join(dir, "checkpoint.json"), &k)
@@ -95,7 +99,7 @@ func Export(dir string) ([]byte, error) {
 		return nil, err
 	}
 	if !found {
-		return nil, fmt.Errorf("no checkpoint is held yet: %w", os.ErrNotExist)
+		return nil, ErrNone
 	}
 	return k.Note, nil
 }

@@ -24,7 +24,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := root().ExecuteContext(ctx); err != nil {
-		cli.Explain(os.Stderr, program, err)
+		cli.Explain(os.Stderr, program, hub.Tell(err))
 		os.Exit(1)
 	}
 }
