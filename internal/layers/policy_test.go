@@ -69,7 +69,7 @@ var libraries = []library{
 		why: "how an operating system watches a program is not the program's business"},
 	{module: "github.com/creack/pty", in: []string{"firmware-sim"}, anyTests: true,
 		why: "only pretend hardware needs a pretend serial line"},
-	{module: "github.com/chromedp/chromedp", in: []string{"internal/e2e"}, anyTests: true,
+	{module: "github.com/chromedp/chromedp", anyTests: true,
 		why: "a browser is driven by tests only"},
 	{module: "github.com/goccy/go-yaml", in: []string{"internal/settings"},
 		why: "every file people write is read by one strict reader that explains itself"},

@@ -176,8 +176,11 @@ type Door struct {
 	LastSeq  uint64 // of orders
 }
 
-// ReaderHealthState is what was last recorded of a reader.
+// ReaderHealthState is what was last recorded of a reader. A reader that has not
+// been heard since the start is neither silent nor back until readerPatience is
+// over: finding it takes a moment.
 type ReaderHealthState struct {
+	Heard   bool // once since the start, or given up on
 	Offline bool
 	Since   time.Duration
 	Tamper  bool
@@ -263,6 +266,11 @@ func (s State) Next() (at time.Duration, ok bool) {
 		if d.Leaf && !d.Held && !d.Released {
 			take(d.OpenedAt + s.door(code).HeldOpen)
 		}
+		for _, r := range d.Readers {
+			if !r.Heard {
+				take(r.Since + readerPatience)
+			}
+		}
 	}
 	return at, ok
 }
@@ -284,4 +292,5 @@ const (
 	defaultHeldOpen = 30 * time.Second
 	defaultRelease  = 5 * time.Second
 	rexMemory       = 10 * time.Second // an opening this soon after the exit button is an exit
+	readerPatience  = 10 * time.Second // to find a reader after the start; longer than the bus takes
 )

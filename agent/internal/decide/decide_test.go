@@ -372,3 +372,21 @@ func TestReaderHealthIsRecordedOncePerChange(t *testing.T) {
 	health.Tamper = false
 	sc.do(health).want(record.KindTamperEnded)
 }
+
+// A reader that is not there at the start is silent only after a while; one
+// that is found in time is no fact at all.
+func TestReaderNotFoundAtStart(t *testing.T) {
+	sc := open(t)
+	health := decide.ReaderHealth{Door: "D31", Reader: "D31-in"}
+	sc.do(health).want()
+	sc.clock(at(9, 0, 9)).do(health).want()
+	sc.clock(at(9, 0, 10)).do(decide.Tick{}).want(record.KindReaderOffline)
+	sc.clock(at(9, 5, 0)).do(decide.Tick{}).want()
+	health.Online = true
+	sc.do(health).want(record.KindReaderOnline)
+
+	found := open(t)
+	found.do(decide.ReaderHealth{Door: "D31", Reader: "D31-in"}).want()
+	found.clock(at(9, 0, 2)).do(health).want()
+	found.clock(at(9, 1, 0)).do(decide.Tick{}).want()
+}

@@ -76,6 +76,7 @@ func (w *work) timeouts() {
 			if d.Pending != nil && w.now.Mono >= d.Pending.Deadline {
 				w.secondFactorMissing(d)
 			}
+			w.missing(d)
 			if d.Leaf && !d.Held && !d.Released && w.now.Mono >= d.OpenedAt+p.HeldOpen {
 				d.Held = true
 				w.do(Record{Kind: record.KindHeldOpen, Body: w.doorState(d, p.HeldOpen), Safety: true})
@@ -122,22 +123,43 @@ func (w *work) deny(d *Door, p record.Passage, why record.Reason) {
 // health records a reader's silence, its return and its tamper switch once per
 // change [001-3.1(1)ウエ].
 func (w *work) health(d *Door, in ReaderHealth) {
-	room := w.door(d.Code).Room
-	r := d.Readers[in.Reader]
-	if r.Offline == in.Online {
-		state := record.ReaderState{Reader: in.Reader, Door: d.Code, Room: room, Detail: in.Detail}
-		kind := record.KindReaderOffline
-		if in.Online {
-			kind, state.For = record.KindReaderOnline, w.now.Mono-r.Since
-		}
+	r, known := d.Readers[in.Reader]
+	switch {
+	case !known && !in.Online:
+		r.Since = w.now.Mono // not found yet; missing gives up on it
+	case !r.Heard && in.Online:
+		r.Heard = true
+	case r.Heard && r.Offline == in.Online:
+		w.readerTurned(d, in.Reader, r, in.Online, in.Detail)
 		r.Offline, r.Since = !in.Online, w.now.Mono
-		w.do(Record{Kind: kind, Body: state, Safety: true})
 	}
 	if r.Tamper != in.Tamper {
 		r.Tamper = in.Tamper
 		w.tamper(d, in.Reader, in.Tamper)
 	}
 	d.Readers[in.Reader] = r
+}
+
+// missing gives up on readers that were never heard since the start.
+func (w *work) missing(d *Door) {
+	for _, id := range slices.Sorted(maps.Keys(d.Readers)) {
+		r := d.Readers[id]
+		if r.Heard || w.now.Mono < r.Since+readerPatience {
+			continue
+		}
+		w.readerTurned(d, id, r, false, "not heard since the start")
+		r.Heard, r.Offline = true, true
+		d.Readers[id] = r
+	}
+}
+
+func (w *work) readerTurned(d *Door, id record.ReaderID, r ReaderHealthState, online bool, detail string) {
+	state := record.ReaderState{Reader: id, Door: d.Code, Room: w.door(d.Code).Room, Detail: detail}
+	kind := record.KindReaderOffline
+	if online {
+		kind, state.For = record.KindReaderOnline, w.now.Mono-r.Since
+	}
+	w.do(Record{Kind: kind, Body: state, Safety: true})
 }
 
 func (w *work) tamper(d *Door, reader record.ReaderID, open bool) {
