@@ -6,6 +6,7 @@ import (
 
 	"sekimori/hub/internal/people"
 	"sekimori/hub/internal/pki"
+	"sekimori/hub/internal/store"
 	"sekimori/hub/internal/store/sqlite"
 )
 
@@ -43,6 +44,7 @@ var sentences = []struct {
 	{people.ErrNoUser, "その利用者は登録されていません。取込みファイルの users を確かめてください。"},
 	{people.ErrWeakPassword, "このパスワードは使えません。8文字以上で、ほかの人に推測されにくいものにしてください。"},
 	{errDeviceName, "機器の名前に使えるのは、英数字と「-」「_」で32文字までです。例: DC-31"},
+	{store.ErrFull, "ディスクに空きがありません。何も書かれていません。空けてから、もう一度実行してください。"},
 	{fs.ErrNotExist, "ファイルがありません。場所と名前を確かめてください。"},
 	{fs.ErrPermission, "ファイルを読み書きする権限がありません。sekimori-hub の利用者で実行しているか確かめてください。"},
 }

@@ -143,7 +143,7 @@ func TestBadInputFullDiskAtTheHub(t *testing.T) {
 	if err := c.con.api("/api/v1/today", &today); err != nil || today.Stored {
 		t.Errorf("today: %+v, %v", today, err)
 	}
-	if body, status := c.con.post("/doors/D31/close", map[string][]string{"reason": {"drill"}}); status != http.StatusServiceUnavailable || !strings.Contains(body, string(record.CodeStoreFailed)) {
+	if body, status := c.con.post("/doors/D31/close", map[string][]string{"reason": {"inspection"}}); status != http.StatusServiceUnavailable || !strings.Contains(body, string(record.CodeStoreFailed)) {
 		t.Errorf("an order while nothing can be stored: %d\n%.300s", status, body)
 	}
 	if l := c.con.stays("R31"); l[0].Exited != nil || len(c.con.stays("R21")) != 0 {

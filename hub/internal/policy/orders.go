@@ -31,7 +31,8 @@ type Issue struct {
 }
 
 // IssueOrder signs an order, writes it down, keeps it until it is executed or
-// ends, and sends it. Whether the issuer may was decided before.
+// ends, and sends it. Whether the issuer may was decided before. An order that
+// could not be written down is not given: the error has CodeStoreFailed.
 func (s *Service) IssueOrder(ctx context.Context, i Issue) (uint64, error) {
 	body, err := json.Marshal(i.Body)
 	if err != nil {
@@ -60,8 +61,11 @@ func (s *Service) IssueOrder(ctx context.Context, i Issue) (uint64, error) {
 		return errors.Join(tx.PutDevice(d), tx.PutState(orderState(i.Device, order.Seq), kept),
 			s.fact(tx, ledger.KindOrderIssued, &i.Issuer, i.Via, order, now))
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, store.ErrNotFound):
 		return 0, fmt.Errorf("order for %s: %w", i.Device, err)
+	case err != nil:
+		return 0, record.Fail(record.CodeStoreFailed, fmt.Errorf("order for %s: %w", i.Device, err))
 	}
 	s.PushOrders(i.Device)
 	return order.Seq, nil
