@@ -33,36 +33,54 @@ const (
 	steady = 2 * time.Second
 )
 
-// unlocksHaveRows: each time a relay was energised, a grant of that door had been
-// written down just before, nobody had passed under it yet, and no other pulse
-// had used it. A simulator that died and came back within a grant sees the line
-// that is still held as a new pulse, so one grant explains one pulse in each of
-// its lives.
-func (b *book) unlocksHaveRows(seen []happening) (pulses int, f faults) {
-	ahead := asleep()
-	type use struct{ index, life int64 }
-	used := map[use]bool{}
-	passed := map[string]time.Duration{} // grant → when somebody passed under it
+// newestGrant is the last grant of a door that was written down by a time. The
+// zero fact means that there was none.
+func (b *book) newestGrant(door string, at time.Duration) (by bookFact) {
 	for _, x := range b.facts {
-		if x.Kind == "entered" || x.Kind == "exited" {
-			passed[x.passage.Grant] = x.Mono
+		if x.Kind == "access_granted" && x.passage.Door == door && x.Mono <= at && x.Mono > by.Mono {
+			by = x
 		}
 	}
+	return by
+}
+
+// passages lists, by grant, when somebody passed under it.
+func (b *book) passages() map[string][]time.Duration {
+	out := map[string][]time.Duration{}
+	for _, x := range b.facts {
+		if x.Kind == "entered" || x.Kind == "exited" {
+			out[x.passage.Grant] = append(out[x.passage.Grant], x.Mono)
+		}
+	}
+	return out
+}
+
+// unlocksHaveRows: each time a relay was energised, a grant of that door had been
+// written down just before, nobody had passed under it yet, and no other pulse
+// had used it.
+//
+// A simulator that died and came back within a grant sees the line that is still
+// held as a new pulse. So one grant explains one pulse in each of its lives, and
+// in the next life even after the passage, if its end came before the line fell.
+func (b *book) unlocksHaveRows(seen []happening) (pulses int, f faults) {
+	ahead, passages := asleep(), b.passages()
+	type use struct{ index, life int64 }
+	used := map[use]bool{}
+	began := map[int64]time.Duration{} // simulator's life → its first event
 	for _, h := range seen {
+		if _, known := began[h.life]; !known {
+			began[h.life] = h.At
+		}
 		if h.Kind != "relay_on" {
 			continue
 		}
 		pulses++
-		var by bookFact
-		for _, x := range b.facts {
-			if x.Kind == "access_granted" && x.passage.Door == h.Door && x.Mono-ahead <= h.At && x.Mono > by.Mono {
-				by = x
-			}
-		}
+		by := b.newestGrant(h.Door, h.At+ahead)
+		over := passages[by.passage.Grant]
 		switch u := (use{by.Index, h.life}); {
-		case by.Kind == "" || h.At-(by.Mono-ahead) > release+steady:
+		case by.Kind == "" || h.At+ahead-by.Mono > release+steady:
 			f.add("%s was unlocked at %v (simulator's life %d) without a row", h.Door, h.At, h.life)
-		case passed[by.passage.Grant] != 0 && passed[by.passage.Grant]-ahead < h.At:
+		case len(over) > 0 && over[0] < h.At+ahead && by.Mono > began[h.life]+ahead:
 			f.add("%s was unlocked at %v (simulator's life %d) after the passage under the newest grant, ledger row %d", h.Door, h.At, h.life, by.Index)
 		case used[u]:
 			f.add("%s was unlocked at %v (simulator's life %d) by the grant of ledger row %d, as once before", h.Door, h.At, h.life, by.Index)
@@ -73,14 +91,14 @@ func (b *book) unlocksHaveRows(seen []happening) (pulses int, f faults) {
 	return pulses, f
 }
 
-// openingsHaveRows: a door that opened before the eyes of a program that lived on
-// has exactly one row that explains it, and that is a passage where the relay had
-// released it.
+// openingsHaveRows: where a door was unlocked by its relay alone and opened
+// before the eyes of a program that lived on, one passage under that grant was
+// written down.
 func (s *storm) openingsHaveRows(b *book, seen []happening) (openings int, f faults) {
-	ahead := asleep()
+	ahead, passages := asleep(), b.passages()
 	causes := map[string][]string{}
-	pulsed := map[string]happening{}
-	for i, h := range seen {
+	pulsed := map[string]happening{} // by door, until the first opening after it
+	for _, h := range seen {
 		switch h.Kind {
 		case "released", "causes", "locked":
 			causes[h.Door] = h.Causes
@@ -88,43 +106,19 @@ func (s *storm) openingsHaveRows(b *book, seen []happening) (openings int, f fau
 			pulsed[h.Door] = h
 		case "opened":
 			p := pulsed[h.Door]
-			if p.Kind == "" || p.life != h.life || !s.lived(h.Door, p.At, h.At+steady) {
+			delete(pulsed, h.Door)
+			if p.Kind == "" || p.life != h.life || h.At-p.At > release-time.Second ||
+				!slices.Equal(causes[h.Door], []string{"relay"}) || !s.lived(h.Door, p.At, h.At+steady) {
 				continue
 			}
 			openings++
-			rows := b.explanations(h.Door, h.At+ahead-time.Millisecond, nextOpening(seen[i+1:], h)+ahead)
-			byRelay := slices.Equal(causes[h.Door], []string{"relay"}) && h.At-p.At < release-time.Second
-			if len(rows) != 1 || byRelay && rows[0] != "entered" && rows[0] != "exited" {
-				f.add("%s opened at %v (by the relay alone: %v) and has the rows %v", h.Door, h.At, byRelay, rows)
+			by := b.newestGrant(h.Door, p.At+ahead)
+			if n := len(passages[by.passage.Grant]); n != 1 {
+				f.add("%s opened at %v under the grant of ledger row %d, which has %d passages", h.Door, h.At, by.Index, n)
 			}
 		}
 	}
 	return openings, f
-}
-
-// nextOpening bounds the time in which a row can explain an opening.
-func nextOpening(later []happening, h happening) time.Duration {
-	for _, next := range later {
-		if next.Door == h.Door && next.Kind == "opened" {
-			return min(next.At, h.At+steady)
-		}
-	}
-	return h.At + steady
-}
-
-// explanations lists the kinds of rows that say why a door opened in a span of
-// the device's time.
-func (b *book) explanations(door string, from, to time.Duration) (kinds []string) {
-	for _, x := range b.facts {
-		if x.passage.Door != door || x.Mono < from || x.Mono >= to {
-			continue
-		}
-		switch x.Kind {
-		case "entered", "exited", "exit_without_credential", "forced_open", "physical_key_entry":
-			kinds = append(kinds, x.Kind)
-		}
-	}
-	return kinds
 }
 
 // lived tells whether neither the door's controller nor the simulator died in a
