@@ -9,6 +9,10 @@ func now() time.Time { return time.Now() }
 // Simulated tells whether this build follows the simulator's clock.
 const Simulated = false
 
+// Env names the variables by which a program is shown its clock: a program that
+// starts another passes them on. A release build has none.
+func Env() []string { return nil }
+
 // Timer is a time.Timer; see time.NewTimer.
 type Timer struct {
 	C <-chan time.Time

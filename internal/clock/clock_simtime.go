@@ -21,6 +21,10 @@ const (
 	EnvSkew = "SEKIMORI_SIMTIME_SKEW"
 )
 
+// Env names the variables by which a program is shown its clock: a program that
+// starts another passes them on.
+func Env() []string { return []string{EnvTime, EnvSkew} }
+
 // poll is how often timers look whether simulated time has passed them.
 const poll = 2 * time.Millisecond
 

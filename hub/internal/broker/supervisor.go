@@ -12,9 +12,12 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"sekimori/internal/clock"
 )
 
 // ChildCommand is the argument that makes sekimori-hub the broker's child.
@@ -264,7 +267,7 @@ func childEnv(env []string) []string {
 	for _, e := range env {
 		name, _, _ := strings.Cut(e, "=")
 		switch {
-		case strings.HasPrefix(name, "SEKIMORI_SIMTIME"), // the simulator's clock
+		case slices.Contains(clock.Env(), name), // the simulator's clock
 			strings.EqualFold(name, "SystemRoot"), // Windows cannot start a program without
 			name == "GOCOVERDIR", name == "TZ":
 			out = append(out, e)
