@@ -126,7 +126,9 @@ var doubtful = []string{"ledger_doubt", "hub.evidence_gap", "hub.security_findin
 
 func (b *book) nothingDoubtful() (f faults) {
 	for _, x := range b.facts {
-		if slices.Contains(doubtful, x.Kind) {
+		// An agent that dies while it says hello looks like anybody who hangs up.
+		hungUp := x.Kind == "hub.security_finding" && strings.Contains(string(x.Body), `"finding":"handshake_failed"`)
+		if slices.Contains(doubtful, x.Kind) && !hungUp {
 			f.add("ledger row %d: %s %s %s", x.Index, x.Kind, x.Device, x.Body)
 		}
 	}
