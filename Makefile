@@ -55,17 +55,17 @@ lint: ## 書式・vet・staticcheck (Linux と Windows) · format, vet, staticch
 	@echo "lint simtime"; $(GO) vet -tags simtime ./...; bin/tools/staticcheck -tags simtime ./...
 
 unit: ## 単体試験 · unit tests
-	@$(TESTGATE) -label unit $(if $(TALLY),-tally $(TALLY)) -count=1 $(UNIT)
+	@$(TESTGATE) -label unit $(if $(TALLY),-tally $(TALLY)) -- -count=1 $(UNIT)
 
 e2e: ## 通し試験 (模擬時刻、実プロセス) · end to end, simulated time, real processes
-	@$(TESTGATE) -label e2e $(if $(TALLY),-tally $(TALLY)) -each -count=1 -timeout 30m -tags simtime ./internal/e2e/...
+	@$(TESTGATE) -label e2e $(if $(TALLY),-tally $(TALLY)) -each -- -count=1 -timeout 30m -tags simtime ./internal/e2e/...
 
 smoke: ## 通し試験 (実時間の小さな組) · end to end in real time, a small set
-	@$(TESTGATE) -label smoke $(if $(TALLY),-tally $(TALLY)) -each -count=1 -timeout 15m ./internal/e2e/...
+	@$(TESTGATE) -label smoke $(if $(TALLY),-tally $(TALLY)) -each -- -count=1 -timeout 15m ./internal/e2e/...
 
 race: ## 競合検出付きの単体試験 (gcc が必要) · unit tests under the race detector
 	@scripts/need.sh gcc
-	@CGO_ENABLED=1 $(TESTGATE) -label race -count=1 -race $(UNIT)
+	@CGO_ENABLED=1 $(TESTGATE) -label race -- -count=1 -race $(UNIT)
 
 fuzz: ## 各 fuzz を FUZZTIME ずつ、broker に乱れた電文 FUZZPACKETS 個 · fuzz every target
 	FUZZTIME=$(FUZZTIME) FUZZPACKETS=$(FUZZPACKETS) scripts/fuzz.sh

@@ -19,7 +19,7 @@ step() { # name command...
 # What the tests leave behind in the tree would be committed by somebody.
 tree() { git status --porcelain 2>/dev/null || true; }
 before=$(tree)
-clean() { diff <(echo "$before") <(tree); }
+clean() { diff <(echo "$before") <(echo "$(tree)"); }
 
 step need scripts/need.sh systemd-analyze strace chromium fonts-ja
 step lint make --no-print-directory lint

@@ -1,4 +1,4 @@
-//go:build simtime
+//go:build linux && simtime
 
 package e2e_test
 

@@ -1,4 +1,4 @@
-//go:build simtime
+//go:build linux && simtime
 
 package e2e_test
 
@@ -163,10 +163,11 @@ func (c *city) synced(t *testing.T, id string) {
 	})
 }
 
-// dated is a row of 不許可・異常一覧 with its 時刻品質.
+// dated is a row of 不許可・異常一覧 with its 時刻品質, and whether its state goes on.
 type dated struct {
 	denial
 	Quality word `json:"time_quality"`
+	Open    bool `json:"open"`
 }
 
 // datedRows lists rows of a kind, of one device or of all.

@@ -1,3 +1,5 @@
+//go:build linux
+
 package e2e_test
 
 import (
@@ -6,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -30,7 +31,6 @@ const password = "correct horse battery staple 42"
 type city struct {
 	t      *testing.T
 	dir    string
-	simEnv []string
 	sim    *proc
 	hub    *proc
 	agents map[string]*proc // DC-31, DC-21
@@ -54,16 +54,6 @@ func freePort(t *testing.T) string {
 	}
 	defer l.Close()
 	return l.Addr().String()
-}
-
-// found makes a new city at a simulated time (ignored in real time) with
-// everything running and both controllers under policy.
-func found(t *testing.T, at time.Time) *city {
-	t.Helper()
-	c := prepare(t, at)
-	c.startAll()
-	c.waitReady()
-	return c
 }
 
 // prepare initialises hub, keys, people and devices, and starts the simulator.
@@ -240,36 +230,6 @@ func (c *city) fixture() string {
 	}
 	return string(b)
 }
-
-// importCity imports a changed city into the running hub and waits until the
-// doors have confirmed what follows from it.
-func (c *city) importCity(text string) {
-	c.t.Helper()
-	c.write("city.yaml", text)
-	c.hubDo("", "import", c.path("city.yaml"), "--as", "P01") // returns with the new policies compiled
-	eventually(c.t, 10*time.Second, "the new policy confirmed", func() bool { return c.con.devicesReady(len(c.agents)) })
-}
-
-// reboot starts a controller as after a power cut: in a new boot.
-func (c *city) reboot(id string) {
-	c.t.Helper()
-	c.agents[id].kill()
-	last := c.path(id + "/lasttime.json")
-	b, err := os.ReadFile(last)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	// The kernel's boot ID cannot be changed from here; naming another one in
-	// what the last boot left is the same to the agent.
-	changed := bootPattern.ReplaceAll(b, []byte(`"boot":"00112233445566778899aabbccddeeff"`))
-	if err := os.WriteFile(last, changed, 0o600); err != nil {
-		c.t.Fatal(err)
-	}
-	c.agents[id].start()
-	eventually(c.t, 20*time.Second, id+" back at its lines", func() bool { return c.ctl.state().Controllers[id].Client != "" })
-}
-
-var bootPattern = regexp.MustCompile(`"boot":"[0-9a-f]{32}"`)
 
 // copyStore copies the hub's store as a person would: the database and its
 // write-ahead log.

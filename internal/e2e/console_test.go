@@ -1,3 +1,5 @@
+//go:build linux
+
 package e2e_test
 
 import (
@@ -257,65 +259,4 @@ func (c *console) devicesReady(n int) bool {
 		}
 	}
 	return err == nil && ready >= n
-}
-
-// unconfirmed lists stays shown as 退室未確認.
-func (c *console) unconfirmed() (out []stay) {
-	c.t.Helper()
-	for _, room := range []string{"R31", "R21"} {
-		for _, s := range c.stays(room) {
-			if s.Unsure {
-				out = append(out, s)
-			}
-		}
-	}
-	return out
-}
-
-// closeStay closes an open stay through its form.
-func (c *console) closeStay(s stay, exited time.Time, reason string) {
-	c.t.Helper()
-	path := fmt.Sprintf("/registers/entry/%s/%d/%d/close", s.Room, s.Year, s.Number)
-	body, status := c.post(path, url.Values{"exited": {exited.In(jst).Format("2006-01-02T15:04")}, "reason": {reason}})
-	if status != http.StatusOK {
-		c.t.Fatalf("close %s: %d\n%.600s", path, status, body)
-	}
-}
-
-// order gives a door an order through its form.
-func (c *console) order(door, act string, form url.Values) {
-	c.t.Helper()
-	if body, status := c.post("/doors/"+door+"/"+act, form); status != http.StatusOK {
-		c.t.Fatalf("%s %s: %d\n%.600s", act, door, status, body)
-	}
-}
-
-func (c *console) rearm(door string) {
-	c.t.Helper()
-	c.order(door, "rearm", url.Values{"reason": {"drill"}, "checked": {"1"}})
-}
-
-func (c *console) closeRoom(door string) {
-	c.t.Helper()
-	c.order(door, "close", url.Values{"reason": {"inspection"}})
-}
-
-// rollCall is the 点呼表: who was inside at a moment.
-func (c *console) rollCall(at time.Time) (names []string) {
-	c.t.Helper()
-	var rooms struct {
-		Rooms []struct {
-			Inside []stay `json:"inside"`
-			Unsure []stay `json:"unconfirmed"`
-		} `json:"rooms"`
-	}
-	if err := c.api("/api/v1/occupants?at="+url.QueryEscape(at.In(jst).Format("2006-01-02T15:04:05")), &rooms); err != nil {
-		c.t.Fatal(err)
-	}
-	for _, r := range rooms.Rooms {
-		for _, s := range append(r.Inside, r.Unsure...) {
-			names = append(names, s.Name)
-		}
-	}
-	return names
 }

@@ -1,3 +1,5 @@
+//go:build linux
+
 package e2e_test
 
 import (
@@ -9,7 +11,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -98,23 +99,6 @@ func (p *proc) kill() {
 	p.cmd = nil
 }
 
-// stop asks it to end, and fails the test when it does not.
-func (p *proc) stop() {
-	p.t.Helper()
-	if p.cmd == nil {
-		return
-	}
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-p.done:
-	case <-time.After(20 * time.Second):
-		_ = p.cmd.Process.Signal(syscall.SIGQUIT)
-		<-p.done
-		p.t.Errorf("%s did not end", p.name)
-	}
-	p.cmd = nil
-}
-
 func (p *proc) running() bool {
 	select {
 	case <-p.done:
@@ -169,19 +153,4 @@ func eventually(t *testing.T, within time.Duration, what string, ok func() bool)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-}
-
-// closer runs functions once, last first.
-type closer struct {
-	once sync.Once
-	list []func()
-}
-
-func (c *closer) add(f func()) { c.list = append(c.list, f) }
-func (c *closer) close() {
-	c.once.Do(func() {
-		for i := len(c.list) - 1; i >= 0; i-- {
-			c.list[i]()
-		}
-	})
 }

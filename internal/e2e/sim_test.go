@@ -1,3 +1,5 @@
+//go:build linux
+
 package e2e_test
 
 import (
@@ -115,39 +117,10 @@ func (s *simulator) act(door, act string, body map[string]any) {
 	s.must(http.MethodPost, "/v1/doors/"+door+"/"+act, body, nil)
 }
 
-func (s *simulator) cable(reader string, in bool) {
-	s.t.Helper()
-	s.must(http.MethodPost, "/v1/readers/"+reader+"/cable", map[string]any{"connected": in}, nil)
-}
-
-func (s *simulator) fire(on bool) {
-	s.t.Helper()
-	s.must(http.MethodPost, "/v1/fire", map[string]any{"on": on}, nil)
-}
-
 // set moves the clock that simtime programs follow.
 func (s *simulator) set(to time.Time) {
 	s.t.Helper()
 	s.must(http.MethodPost, "/v1/clock", map[string]string{"set": to.Format(time.RFC3339Nano)}, nil)
-}
-
-func (s *simulator) skew(controller string, by time.Duration) {
-	s.t.Helper()
-	s.must(http.MethodPost, "/v1/clock", map[string]string{"controller": controller, "skew": by.String()}, nil)
-}
-
-// released waits until the lock is released and tells how long it took from the
-// call; zero pulses since n means that it was never the program.
-func (s *simulator) released(door string, within time.Duration) bool {
-	s.t.Helper()
-	deadline := time.Now().Add(within)
-	for time.Now().Before(deadline) {
-		if s.door(door).Lock == "released" {
-			return true
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	return false
 }
 
 // walk opens the door, goes through and closes it.

@@ -1,4 +1,4 @@
-//go:build simtime
+//go:build linux && simtime
 
 package e2e_test
 
@@ -48,7 +48,8 @@ func TestStrangersGetNothing(t *testing.T) {
 		{"no certificate", "no_certificate", "", func(p prober) error { return p.refused(nil) }},
 		{"self-signed certificate", "foreign_certificate", "", func(p prober) error { return p.refused(selfSigned(p.t, "DC-31")) }},
 		{"another CA's certificate", "foreign_certificate", "", func(p prober) error { return p.refused(foreignCertificate(p.t, "DC-31")) }},
-		{"expired certificate", "expired_certificate", "", func(p prober) error { return p.refused(c.expiredCertificate(thief)) }},
+		{"expired certificate", "expired_certificate", "", func(p prober) error { return p.refused(c.issued("DC-21", baseDay(0, 0, 0).AddDate(-1, 0, 0))) }},
+		{"a device not in service", "unknown_device", "", func(p prober) error { return p.refused(c.issued("DC-99", baseDay(0, 0, 0).AddDate(1, 0, 0))) }},
 		{"garbage after TLS", "malformed_packet", "", func(p prober) error { return p.ended(thief, garbage(200)) }},
 		{"MQTT 5", "protocol_version", "", func(p prober) error { return p.ended(thief, connectPacket("DC-21", 5)) }},
 		{"another's client id", "client_id", "", func(p prober) error { return p.ended(thief, connectPacket("DC-31", 4)) }},
@@ -92,7 +93,7 @@ func (c *city) found(t *testing.T, finding string, code record.Code, remote stri
 			if d.Reason.Code != finding || d.Code != string(code) {
 				continue
 			}
-			if code != "" || d.Device == "DC-21" || bytes.Contains([]byte(d.Detail), []byte(remote+":")) {
+			if code != "" || d.Device != "" || bytes.Contains([]byte(d.Detail), []byte(remote+":")) {
 				return len(d.Basis) > 0
 			}
 		}
@@ -265,14 +266,14 @@ func (c *city) journaled(id string) (events [][]byte, salts []record.Salt) {
 	return events, salts
 }
 
-// expiredCertificate is one that our own CA signed and that has ended.
-func (c *city) expiredCertificate(s thief) *tls.Certificate {
+// issued is a device's certificate that our own CA signed.
+func (c *city) issued(name string, until time.Time) *tls.Certificate {
 	c.t.Helper()
 	ca, err := tls.LoadX509KeyPair(c.path("hub/keys/ca.crt"), c.path("hub/keys/ca.key"))
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return certificate(c.t, s.cert.Leaf.Subject, baseDay(0, 0, 0).AddDate(-1, 0, 0), ca.Leaf, ca.PrivateKey.(crypto.Signer))
+	return certificate(c.t, deviceName(name), until, ca.Leaf, ca.PrivateKey.(crypto.Signer))
 }
 
 func selfSigned(t *testing.T, name string) *tls.Certificate {
@@ -403,7 +404,11 @@ func (p prober) refused(cert *tls.Certificate) error {
 	if err != nil {
 		return nil
 	}
-	if _, err := conn.Write(connectPacket("DC-21", 4)); err != nil {
+	name := "DC-21"
+	if cert != nil {
+		name = cert.Leaf.Subject.CommonName
+	}
+	if _, err := conn.Write(connectPacket(name, 4)); err != nil {
 		return nil
 	}
 	return silent(conn)
