@@ -37,7 +37,7 @@ func TestBadInputForgedWordOfTheHub(t *testing.T) {
 	}
 	old, late, foreign := order, order, order
 	old.Seq, late.Deliver, foreign.Device = 1, now.Add(-time.Minute), "DC-21"
-	for _, forged := range []struct {
+	all := []struct {
 		name   string
 		device record.DeviceID
 		kind   string
@@ -51,9 +51,16 @@ func TestBadInputForgedWordOfTheHub(t *testing.T) {
 		{"an old order", "DC-31", "order_rejected", record.CodeOrderOld, orderOf(t, orderKey, old)},
 		{"an order past its delivery", "DC-31", "order_rejected", record.CodeOrderExpired, orderOf(t, orderKey, late)},
 		{"another's order", "DC-31", "order_rejected", record.CodeWrongDevice, orderOf(t, orderKey, foreign)},
-	} {
+	}
+	hub := c.asHub(t)
+	for _, forged := range all {
+		for _, m := range forged.send {
+			hub.send(t, publishPacket(record.Topic(forged.device, m.channel), m.payload))
+		}
+	}
+	hub.send(t, []byte{0xe0, 0}) // DISCONNECT
+	for _, forged := range all {
 		t.Run(forged.name, func(t *testing.T) {
-			c.speakAsHub(t, forged.device, forged.send)
 			eventually(t, 20*time.Second, "row of "+forged.name, func() bool {
 				for _, d := range c.con.denials("kind=" + forged.kind) {
 					if d.Device == string(forged.device) && d.Code == string(forged.code) && len(d.Basis) > 0 {
@@ -125,29 +132,27 @@ func (c *city) hubKey(use string) *record.Signer {
 	return s
 }
 
-// speakAsHub publishes over the hub's own identity at the broker; the hub's link
-// is pushed aside for a moment and comes back.
-func (c *city) speakAsHub(t *testing.T, device record.DeviceID, list []message) {
+// asHub comes to the broker with the hub's own identity; the hub's link is
+// pushed aside for a moment and comes back.
+func (c *city) asHub(t *testing.T) forger {
 	t.Helper()
 	cert, err := tls.LoadX509KeyPair(c.path("hub/keys/link.crt"), c.path("hub/keys/link.key"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := prober{t, c.mqtt, net.IPv4(127, 0, 8, 1)}
-	conn, err := p.enter(thief{cert: cert})
+	conn, err := prober{t, c.mqtt, net.IPv4(127, 0, 8, 1)}.enter(thief{cert: cert})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range list {
-		if _, err := conn.Write(publishPacket(record.Topic(device, m.channel), m.payload)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := conn.Write([]byte{0xe0, 0}); err != nil { // DISCONNECT
+	return forger{conn}
+}
+
+type forger struct{ net.Conn }
+
+func (f forger) send(t *testing.T, packet []byte) {
+	t.Helper()
+	if _, err := f.Write(packet); err != nil {
 		t.Fatal(err)
-	}
-	if err := silent(conn); err != nil {
-		t.Error(err)
 	}
 }
 
