@@ -31,6 +31,38 @@ var (
 		ReasonFire:                       "火災解錠",
 		ReasonLate:                       "遅延受信",
 	}
+	// findingWords are what securityFinding's rows are about: the broker's and
+	// ingest's findings, which this package knows by name only.
+	findingWords = map[record.Reason]string{
+		"plain_tcp":           "暗号化なしの接続",
+		"handshake_failed":    "暗号通信の開始に失敗",
+		"no_certificate":      "証明書なし",
+		"foreign_certificate": "この自治体のものでない証明書",
+		"expired_certificate": "期限切れの証明書",
+		"revoked_certificate": "失効した証明書",
+		"unknown_device":      "登録されていない機器",
+		"protocol_version":    "使わない版の通信",
+		"client_id":           "別の機器の名乗り",
+		"forbidden_feature":   "使わない機能の要求",
+		"malformed_packet":    "壊れた通信",
+		"oversized_packet":    "大きすぎる通信",
+		"wrong_topic":         "別の機器の宛先の使用",
+		"takeover":            "同じ機器の二重接続",
+		"slow_consumer":       "受信しない機器",
+		"slow_connect":        "接続手続の遅れ",
+		"flood":               "多すぎる通信",
+		"panic":               "通信部の内部異常",
+		"bad_message":         "読めない、または署名の合わない内容",
+		"replayed_batch":      "記録の再送（リプレイ）",
+		"replayed_ask":        "状態の再送（リプレイ）",
+		"unreadable_event":    "読取不能の記録",
+		"event_changed":       "受信済みと異なる記録",
+		"two_epochs":          "一つの機器に二つの記録",
+		"witness_ahead":       "証人より短い台帳（巻戻し）",
+		"witness_differs":     "証人と異なる台帳（改変）",
+		"cosignature_differs": "証人の署名の不一致",
+		"store_failed":        "記録の保存失敗",
+	}
 	kindWords = map[record.Kind]string{
 		record.KindEntered:         "入室",
 		record.KindExited:          "退室",
@@ -96,8 +128,13 @@ func word[K ~string](words map[K]string, k K) string {
 	return string(k)
 }
 
-// Label is the word of a 理由区分.
-func Label(r record.Reason) string { return word(reasonWords, r) }
+// Label is the word of a 理由区分, or of what was found.
+func Label(r record.Reason) string {
+	if w, ok := findingWords[r]; ok {
+		return w
+	}
+	return word(reasonWords, r)
+}
 
 // KindLabel is the word of a kind of fact.
 func KindLabel(k record.Kind) string { return word(kindWords, k) }
