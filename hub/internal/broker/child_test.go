@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -59,55 +58,6 @@ func childConfig(t *testing.T, ca *brokertest.CA) broker.Config {
 	return broker.Config{Listen: "127.0.0.1:0", Access: broker.Access{
 		Allow: []string{"DC-31", "DC-32"}, ClientCA: ca.PEM, ServerCert: server.Cert, ServerKey: broker.Secret(server.Key),
 	}}
-}
-
-// supervised is a supervisor under test.
-type supervised struct {
-	t        *testing.T
-	s        *broker.Supervisor
-	ready    chan string
-	findings chan broker.Finding
-	exits    chan error
-}
-
-func supervise(t *testing.T, cfg broker.Config) *supervised {
-	t.Helper()
-	v := &supervised{t: t, ready: make(chan string, 8), findings: make(chan broker.Finding, 64), exits: make(chan error, 8)}
-	s, err := broker.NewSupervisor(broker.SupervisorConfig{
-		Broker: cfg, Log: slog.New(slog.DiscardHandler),
-		OnReady: func(addr string) { v.ready <- addr },
-		OnFinding: func(f broker.Finding) {
-			select {
-			case v.findings <- f:
-			default: // a storm makes more than anyone here reads
-			}
-		},
-		OnExit: func(err error) { v.exits <- err },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	v.s = s
-	ctx, stop := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() {
-		if err := s.Run(ctx); err != nil {
-			t.Errorf("Run: %v", err)
-		}
-	})
-	t.Cleanup(func() { stop(); running.Wait() })
-	return v
-}
-
-func await[T any](t *testing.T, c <-chan T, what string) T {
-	t.Helper()
-	select {
-	case v := <-c:
-		return v
-	case <-time.After(20 * time.Second):
-		t.Fatalf("no %s", what)
-		panic("unreachable")
-	}
 }
 
 func TestUpdateRefusedBySupervisor(t *testing.T) {
