@@ -95,6 +95,8 @@ type Reader struct {
 const (
 	defaultHeartbeat = 30 * time.Second
 	aliveEvery       = 5 * time.Second
+	renewLook        = 10 * time.Minute
+	renewPause       = 24 * time.Hour      // after a renewal, should the hub give less than renewBefore
 	renewBefore      = 90 * 24 * time.Hour // [T-51]
 )
 
@@ -149,6 +151,7 @@ func Run(ctx context.Context, c Config) (err error) {
 	if c.Hub.Heartbeat <= 0 {
 		c.Hub.Heartbeat = defaultHeartbeat
 	}
+	defer func() { err = errors.Join(err, c.Lines.Close()) }()
 	a := &agent{Config: c, boot: host.BootID()}
 	if a.device, err = record.ParseDeviceID(c.Device); err != nil {
 		return err
@@ -156,7 +159,6 @@ func Run(ctx context.Context, c Config) (err error) {
 	if a.id, err = identity.Open(c.identityDir(), a.device); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, c.Lines.Close()) }()
 	if err := a.open(ctx); err != nil {
 		return err
 	}
@@ -201,18 +203,21 @@ func (a *agent) begin(ctx context.Context, anomaly *record.ClockSet) error {
 		Doors: a.wiring(), Lines: a.Lines, Facts: a.facts, Clock: a.time,
 		Memory: door.File(filepath.Join(a.StateDir, "doors.json")), Key: a.id.CredentialKey(), Log: a.Log,
 	}
-	if err := a.doors.Init(); err != nil {
-		return err
-	}
+	a.doors.Init()
 	a.policies = obey.NewPolicies(a.StateDir, a.device, a.keys(record.UsePolicy), a.facts, a.doors)
-	if err := a.policies.Resume(ctx, a.doors.Preload); err != nil {
-		a.Log.Error("cached policy not used", "err", err)
-	}
-	if a.orders, err = obey.NewOrders(a.StateDir, a.device, a.keys(record.UseOrder), orderTime{a.time}, a.facts, a.doors); err != nil {
-		return err
-	}
+	a.orders = obey.NewOrders(a.StateDir, a.device, a.keys(record.UseOrder), orderTime{a.time}, a.facts, a.doors)
 	a.witness, err = watch.Open(a.StateDir, func() string { return a.id.Keys().LogKey })
-	return err
+	// What cannot be read any more must not keep the doors from being served.
+	a.warn("checkpoint", err)
+	a.warn("policy", a.policies.Resume(ctx, a.doors.Preload))
+	a.warn("orders", a.orders.Resume(ctx))
+	return nil
+}
+
+func (a *agent) warn(what string, err error) {
+	if err != nil {
+		a.Log.Error("not resumed", "what", what, "err", err)
+	}
 }
 
 // write is for facts whose loss must not keep the doors from being served: a
@@ -254,16 +259,14 @@ func (a *agent) serve(ctx context.Context) error {
 	g.Go(func() error { return a.doors.Run(ctx) })
 	g.Go(func() error { return uplink.Run(ctx, a.uplink()) })
 	g.Go(func() error { return a.housekeeping(ctx) })
-	if a.Ready != nil {
-		a.Ready()
-	}
+	g.Go(func() error { return a.renewing(ctx) })
 	return g.Wait()
 }
 
 func (a *agent) uplink() uplink.Config {
 	return uplink.Config{
 		Device: a.device, Server: a.Hub.MQTT, TLS: func() *tls.Config { return a.id.TLS(a.time.TLSTime) }, Boot: a.boot,
-		Signer: a.id.Signer(), Receipts: a.id.Keys().For(record.UseReceipt),
+		Signer: a.id.Signer(), Receipts: a.keys(record.UseReceipt),
 		Outbox: outbox{a.journal}, Clock: a.time, Facts: a.facts, Witness: a.witness,
 		Policies: a.policies, Orders: a.orders, Status: a.status,
 		Heard: func(ctx context.Context) { _ = a.doors.Send(ctx, decide.HubHeard{}) },
@@ -271,27 +274,57 @@ func (a *agent) uplink() uplink.Config {
 	}
 }
 
-// housekeeping tells the supervisor that the doors' loop still turns, keeps the
-// last-known time fresh on disk, and renews the certificate in time.
+// housekeeping tells the supervisor that the doors are served, and then that
+// their loop still turns, and keeps the last-known time fresh on disk.
 func (a *agent) housekeeping(ctx context.Context) error {
+	for !a.doors.Turns(ctx) {
+		if ctx.Err() != nil {
+			return nil
+		}
+	}
+	if a.Ready != nil {
+		a.Ready()
+	}
 	tick := time.NewTicker(aliveEvery)
 	defer tick.Stop()
-	var tried time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
-		now := a.time.Now()
 		if a.Alive != nil && a.doors.Turns(ctx) {
 			a.Alive()
 		}
-		if now.Quality == record.TimeSynced && now.Wall.Add(renewBefore).After(a.id.Until()) && time.Since(tried) > time.Hour {
-			tried = time.Now()
-			if err := a.id.Renew(ctx, a.Hub.HTTPS, a.time.TLSTime); err != nil {
+		if err := a.time.Save(); err != nil {
+			a.Log.Error("last-known time not saved", "err", err)
+		}
+	}
+}
+
+// renewing renews the certificate in good time. It asks no more than that the
+// clock be past the moment for it, because a device whose certificate has ended
+// reaches no hub that would confirm its clock.
+func (a *agent) renewing(ctx context.Context) error {
+	var said string // why it did not work, so that a hub away for days is told once
+	for {
+		wait := renewLook
+		if a.time.Now().Wall.Add(renewBefore).After(a.id.Until()) {
+			err := a.id.Renew(ctx, a.Hub.HTTPS, a.time.TLSTime)
+			switch text := fmt.Sprint(err); {
+			case ctx.Err() != nil:
+			case err == nil:
+				a.Log.Info("certificate renewed", "until", a.id.Until())
+				said, wait = "", renewPause
+			case text != said:
 				a.Log.Warn("certificate not renewed", "until", a.id.Until(), "err", err)
+				said = text
 			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
 		}
 	}
 }

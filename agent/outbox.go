@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"slices"
 
 	"sekimori/agent/internal/journal"
 	"sekimori/agent/internal/uplink"
@@ -11,19 +12,22 @@ import (
 // outbox shows the journal to the uplink.
 type outbox struct{ *journal.Journal }
 
-// After finds the next run of entries without a gap.
+// After finds the next run of entries without a gap. An epoch that the journal
+// no longer holds was delivered and removed, so what follows it begins with the
+// oldest that is held.
 func (o outbox) After(epoch record.Epoch, seq uint64, n, bytes int) ([]uplink.Entry, error) {
-	reached := epoch.IsZero()
-	for _, e := range o.Epochs() {
+	epochs := o.Epochs()
+	first := slices.IndexFunc(epochs, func(e journal.EpochInfo) bool { return record.Epoch(e.Epoch) == epoch })
+	for i, e := range epochs[max(first, 0):] {
 		from := e.Acked + 1
-		if record.Epoch(e.Epoch) == epoch {
-			reached, from = true, seq+1
+		if i == 0 && first >= 0 {
+			from = seq + 1
 		}
-		if !reached || from > e.Last {
+		if from > e.Last {
 			continue
 		}
 		recs, err := o.Read(e.Epoch, from, n, bytes)
-		if err != nil {
+		if err != nil && !errors.Is(err, journal.ErrUnknownEpoch) { // removed just now
 			return nil, err
 		}
 		if len(recs) > 0 {

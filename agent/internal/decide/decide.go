@@ -9,11 +9,12 @@
 //	  │   └─── opens with no grant, exit button, fire or key ──▶ forced ─── closes ──▶ locked
 //	  └─ fire (any state) ──▶ released ─── re-armed by a named person ──▶ locked
 //
-// A Record effect stands before the effect it explains: the caller makes it
-// durable first, and drops the rest of the list when it cannot [T-40]. Nothing
-// in this package can refuse an exit: the exit button, the inside handle and
-// the fire contact are wired past the program [T-15], and a card at an exit
-// reader is always let out, with a note where something was wrong.
+// A Record effect stands before the effects it explains: the caller makes it
+// durable first, and does not do them when it cannot, unless the fact is Safety
+// [T-40]. A Lock is always done. Nothing in this package can refuse an exit: the
+// exit button, the inside handle and the fire contact are wired past the program
+// [T-15], and a card at an exit reader is always let out, with a note where
+// something was wrong; the fact of it is Safety.
 package decide
 
 import (
@@ -104,8 +105,9 @@ func (Tick) isInput()         {}
 // Effect is one thing to do. Effects are done in order.
 type Effect interface{ isEffect() }
 
-// Record is a fact to make durable. When that fails, the effects after it in
-// the same list are not done, unless the fact is Safety.
+// Record is a fact to make durable. When that fails, the Unlock and Show that
+// follow for the same door and reader, up to the next Record, are not done,
+// unless the fact is Safety.
 type Record struct {
 	Kind   record.Kind
 	Body   any
@@ -117,6 +119,9 @@ type Unlock struct{ Door record.DoorCode }
 
 // Lock ends the release.
 type Lock struct{ Door record.DoorCode }
+
+// Refuse tells that an order was not obeyed, and why.
+type Refuse struct{ Why error }
 
 // Show is feedback at a reader.
 type Show struct {
@@ -137,6 +142,7 @@ const (
 func (Record) isEffect() {}
 func (Unlock) isEffect() {}
 func (Lock) isEffect()   {}
+func (Refuse) isEffect() {}
 func (Show) isEffect()   {}
 
 // State is everything a controller knows about its doors. It is a value: Step
@@ -238,11 +244,12 @@ func New(doors []record.DoorCode) State {
 	return s
 }
 
-// PendingPIN is the verifier a PIN typed at this door must pass, the attempt it
-// belongs to, and whether one is asked for at all.
-func (s State) PendingPIN(door record.DoorCode) (v *record.PINVerifier, id string, asked bool) {
+// PendingPIN is the verifier that a PIN typed on one side of this door must
+// pass, the attempt it belongs to, and whether one is asked for there at all:
+// who stands inside must not be able to spoil the attempt of who stands outside.
+func (s State) PendingPIN(door record.DoorCode, side record.Direction) (v *record.PINVerifier, id string, asked bool) {
 	p := s.Doors[door].Pending
-	if p == nil {
+	if p == nil || p.Passage.Direction != side {
 		return nil, "", false
 	}
 	return p.PIN, p.Passage.Grant, true

@@ -115,6 +115,16 @@ func (sc *scene) denied(why record.Reason) {
 	}
 }
 
+func (sc *scene) refused() {
+	sc.t.Helper()
+	if len(sc.effects) != 1 {
+		sc.t.Fatalf("effects %v, want a refusal only", sc.effects)
+	}
+	if _, ok := sc.effects[0].(decide.Refuse); !ok {
+		sc.t.Fatalf("effect %T, want a refusal", sc.effects[0])
+	}
+}
+
 func (sc *scene) unlocked() bool {
 	for _, e := range sc.effects {
 		if _, ok := e.(decide.Unlock); ok {
@@ -306,7 +316,7 @@ func TestFireReleasesUntilRearmed(t *testing.T) {
 	sc.leaf("D31", true).want()
 	sc.leaf("D31", false).want()
 	rearm := decide.Ordered{Door: "D31", Order: record.Order{Seq: 4, Purpose: record.PurposeRearm, Issuer: "P01"}}
-	sc.do(rearm).want(record.KindOrderRejected) // the input is still on
+	sc.do(rearm).refused() // the input is still on
 	rearm.Order.Seq++
 	sc.do(decide.LineChanged{Door: "D31", Line: decide.LineFire, Active: false}).want(record.KindFireEnded)
 	if sc.s.Doors["D31"].StateName() != "released" {

@@ -1,6 +1,8 @@
 package decide
 
 import (
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -22,7 +24,9 @@ func Step(s State, in Input, now Now) (State, []Effect) {
 	case ReaderHealth:
 		w.on(in.Door, func(d *Door) { w.health(d, in) })
 	case Ordered:
-		w.on(in.Door, func(d *Door) { w.order(d, in.Order) })
+		if !w.on(in.Door, func(d *Door) { w.order(d, in.Order) }) {
+			w.do(Refuse{fmt.Errorf("this device has no door %s", in.Door)})
+		}
 	case PolicyIn:
 		w.Policy = in.Policy
 		w.LastHub = now.Wall
@@ -42,15 +46,15 @@ type work struct {
 
 func (w *work) do(e ...Effect) { w.effects = append(w.effects, e...) }
 
-// on runs f on a copy of a door and puts it back; an unknown door is ignored,
-// since a policy or order may name doors of a later configuration.
-func (w *work) on(code record.DoorCode, f func(*Door)) {
-	d, ok := w.Doors[code]
-	if !ok {
-		return
+// on runs f on a copy of a door and puts it back; known is false for a door
+// that is not in the settings.
+func (w *work) on(code record.DoorCode, f func(*Door)) (known bool) {
+	d, known := w.Doors[code]
+	if known {
+		f(&d)
+		w.Doors[code] = d
 	}
-	f(&d)
-	w.Doors[code] = d
+	return known
 }
 
 func (s State) clone() State {
@@ -101,7 +105,8 @@ func (w *work) endGrant(d *Door) {
 	w.do(Show{reader, SignalIdle})
 }
 
-// grant releases the lock for one passage, after the fact is durable.
+// grant releases the lock for one passage, after the fact is durable. An exit
+// does not wait for a journal that is full or broken [T-15].
 func (w *work) grant(d *Door, p record.Passage) {
 	policy := w.door(d.Code)
 	release := policy.Release
@@ -110,7 +115,7 @@ func (w *work) grant(d *Door, p record.Passage) {
 	}
 	d.Pending = nil
 	d.Grant = &Grant{Passage: p, Until: w.now.Mono + release}
-	w.do(Record{Kind: record.KindGranted, Body: p}, Unlock{d.Code}, Show{p.Reader, SignalGranted})
+	w.do(Record{Kind: record.KindGranted, Body: p, Safety: p.Direction == record.DirectionOut}, Unlock{d.Code}, Show{p.Reader, SignalGranted})
 }
 
 // deny refuses an entry. It never stands on the way of an exit.
@@ -181,7 +186,7 @@ func (w *work) order(d *Door, o record.Order) {
 	switch o.Purpose {
 	case record.PurposeRearm:
 		if d.Fire || !d.Released {
-			w.do(Record{Kind: record.KindOrderRejected, Body: record.Rejected{Code: record.CodeOrderUnknown, Detail: "door is not waiting to be re-armed"}})
+			w.do(Refuse{errors.New("the door is not waiting to be re-armed, or the fire contact is still on")})
 			return
 		}
 		d.Released, d.Grant, d.Pending = false, nil, nil

@@ -8,16 +8,10 @@ package door
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
-
-	"periph.io/x/conn/v3/gpio"
 
 	"sekimori/agent/internal/decide"
 	"sekimori/agent/internal/timekeeper"
@@ -26,9 +20,10 @@ import (
 	"sekimori/internal/record"
 )
 
-// Facts makes a fact durable.
+// Facts makes a fact durable, and is told which policy facts are made under.
 type Facts interface {
 	Write(ctx context.Context, kind record.Kind, body any, safety bool) error
+	UnderPolicy(version uint64, pack string)
 }
 
 // Clock reads the guarded clock.
@@ -72,18 +67,19 @@ type Reader struct {
 
 // Controller is one agent in the role door.
 type Controller struct {
-	Doors  []Door
-	Lines  drivers.Lines
-	Facts  Facts
-	Clock  Clock
-	Memory Memory
-	Key    record.CredentialKey
-	Log    *slog.Logger
+	Doors    []Door
+	Lines    drivers.Lines
+	Facts    Facts
+	Clock    Clock
+	Memory   Memory
+	Key      record.CredentialKey
+	CheckPIN func(v *record.PINVerifier, pin string) bool // nil: v.Check under Key; it may take long
+	Log      *slog.Logger
 
-	inputs chan decide.Input
-	digits chan typed
+	inputs chan job
+	digits map[record.DoorCode]chan typed
 	looks  chan func(decide.State) // read-only looks at the state, by its owner
-	relays map[record.DoorCode]relay
+	relays map[record.DoorCode]*relay
 	state  decide.State
 
 	mu     sync.Mutex
@@ -91,46 +87,71 @@ type Controller struct {
 	names  map[record.DoorCode]string         // guarded by mu
 }
 
-type relay struct {
-	pin gpio.PinIO
-	on  gpio.Level
+// job is an input, and where to tell what came of it, which may be nil.
+type job struct {
+	in   decide.Input
+	done chan<- error // one slot
 }
 
-type typed struct {
-	door record.DoorCode
-	keys drivers.Keys
-}
-
-// Init prepares the controller; Send, Status and Run may be called after it.
-func (c *Controller) Init() error {
+// Init prepares the controller; Send, Do, Preload, Status and Run may be called
+// after it. A memory that cannot be read is an empty one: doors are served all
+// the same, and what people must know of was written down as facts.
+func (c *Controller) Init() {
 	codes := make([]record.DoorCode, len(c.Doors))
 	for i, d := range c.Doors {
 		codes[i] = d.Code
 	}
 	kept, err := c.Memory.Load()
 	if err != nil {
-		return err
+		c.Log.Error("door memory lost: who is locked out or inside, and which doors fire released, is not known", "err", err)
+		kept = Kept{}
+	}
+	if c.CheckPIN == nil {
+		c.CheckPIN = func(v *record.PINVerifier, pin string) bool { return v.Check(c.Key, pin) }
 	}
 	c.state = kept.restore(decide.New(codes))
-	c.inputs, c.digits = make(chan decide.Input, 64), make(chan typed, 16)
-	c.looks = make(chan func(decide.State))
-	c.relays = map[record.DoorCode]relay{}
+	c.inputs, c.looks = make(chan job, 64), make(chan func(decide.State))
+	c.relays, c.digits = map[record.DoorCode]*relay{}, map[record.DoorCode]chan typed{}
 	c.health, c.names = map[record.ReaderID]drivers.Health{}, map[record.DoorCode]string{}
-	return nil
+	for _, code := range codes {
+		c.digits[code] = make(chan typed, 16)
+	}
+	c.publishNames()
 }
 
-// Send hands an input to the controller: an order, a policy, word of the hub.
+// Send hands an input to the controller without waiting for what comes of it.
 func (c *Controller) Send(ctx context.Context, in decide.Input) error {
 	select {
-	case c.inputs <- in:
+	case c.inputs <- job{in: in}:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
+// Do hands an input over and returns when it has been judged and carried out;
+// the error tells why an order was not obeyed. Neither the controller nor what
+// it calls ever calls Do.
+func (c *Controller) Do(ctx context.Context, in decide.Input) error {
+	done := make(chan error, 1)
+	select {
+	case c.inputs <- job{in, done}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // Preload puts a policy in force before Run.
-func (c *Controller) Preload(p *record.Policy) { c.state.Policy = p }
+func (c *Controller) Preload(p *record.Policy) {
+	c.state.Policy = p
+	c.Facts.UnderPolicy(p.Version, p.Pack)
+}
 
 // Turns tells whether the loop answers within a second or so.
 func (c *Controller) Turns(ctx context.Context) bool {
@@ -145,99 +166,86 @@ func (c *Controller) Turns(ctx context.Context) bool {
 }
 
 // Run works until ctx ends and leaves the relays as they rest. It returns when
-// every reader and watcher it started has.
+// every reader and watcher it started has, with the error that ended it if it
+// was not ctx.
 func (c *Controller) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	if err := c.openRelays(); err != nil {
 		return err
 	}
+	running, fail := context.WithCancelCause(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	defer cancel(nil)
-	if err := c.watchLines(ctx, &wg, cancel); err != nil {
+	defer fail(nil)
+	if err := c.watchLines(running, &wg, fail); err != nil {
 		return err
 	}
 	for _, d := range c.Doors {
 		for _, r := range d.Readers {
 			wg.Go(func() {
-				if err := r.Driver.Run(ctx, &ears{c, ctx, d.Code, r}); err != nil {
-					cancel(fmt.Errorf("reader %s: %w", r.ID, err))
+				if err := r.Driver.Run(running, newEars(running, c, d.Code, r)); err != nil {
+					fail(fmt.Errorf("reader %s: %w", r.ID, err))
 				}
 			})
 		}
+		wg.Go(func() { c.checkPINs(running, d.Code) })
 	}
-	wg.Go(func() { c.checkPINs(ctx) })
-	c.loop(ctx)
+	c.loop(running)
 	c.rest()
-	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
-		return err
+	if ctx.Err() != nil {
+		return nil
 	}
-	return nil
+	return context.Cause(running)
 }
 
-// openRelays takes the relay lines at rest. A line is never driven to its
-// active level here, so starting never pulses a lock; a door that fire had
-// released before a restart is released again by the first judgement.
-func (c *Controller) openRelays() error {
-	for _, d := range c.Doors {
-		pin, err := c.Lines.Pin(d.Relay.Line)
-		if err != nil {
-			return fmt.Errorf("door %s: relay line %s: %w", d.Code, d.Relay.Line, err)
-		}
-		r := relay{pin: pin, on: gpio.Level(!d.Relay.ActiveLow)}
-		if err := pin.Out(!r.on); err != nil {
-			return fmt.Errorf("door %s: relay line %s: %w", d.Code, d.Relay.Line, err)
-		}
-		c.relays[d.Code] = r
-	}
-	return nil
-}
-
-// rest ends running grants when the program stops. Doors that fire released
-// keep their relay: stopping the program must not lock them.
-func (c *Controller) rest() {
-	for code, r := range c.relays {
-		if !c.state.Doors[code].Released {
-			if err := r.pin.Out(!r.on); err != nil {
-				c.Log.Error("relay not put to rest", "door", code, "err", err)
-			}
-		}
-	}
-}
-
+// loop judges one input after the other.
 func (c *Controller) loop(ctx context.Context) {
-	for code, d := range c.state.Doors {
-		if d.Released {
-			c.drive(code, true)
-		}
-	}
+	c.greet()
 	timer := clock.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		wait := time.Hour
-		if at, ok := c.state.Next(); ok {
-			wait = max(0, at-clock.Mono())
-		}
-		timer.Reset(wait)
+		timer.Reset(c.untilNext())
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
-			c.step(ctx, decide.Tick{})
-		case in := <-c.inputs:
-			c.step(ctx, in)
+			c.step(ctx, job{in: decide.Tick{}})
+		case j := <-c.inputs:
+			c.step(ctx, j)
 		case look := <-c.looks:
 			look(c.state)
+		}
+		c.settle()
+	}
+}
+
+// greet clears what an earlier run may have left shown at the readers.
+func (c *Controller) greet() {
+	for _, d := range c.Doors {
+		for _, r := range d.Readers {
+			r.Driver.Show(drivers.SignalIdle)
 		}
 	}
 }
 
-func (c *Controller) step(ctx context.Context, in decide.Input) {
+func (c *Controller) untilNext() time.Duration {
+	wait := time.Hour
+	if at, ok := c.state.Next(); ok {
+		wait = max(0, at-c.Clock.Now().Mono)
+	}
+	for _, r := range c.relays {
+		if r.failed {
+			wait = min(wait, relayRetry)
+		}
+	}
+	return wait
+}
+
+func (c *Controller) step(ctx context.Context, j job) {
 	r := c.Clock.Now()
-	next, effects := decide.Step(c.state, in, decide.Now{Wall: r.Wall, Mono: r.Mono, Quality: r.Quality})
-	if failed := c.perform(ctx, effects); failed != nil {
-		next = c.withdraw(next, failed)
+	next, effects := decide.Step(c.state, j.in, decide.Now{Wall: r.Wall, Mono: r.Mono, Quality: r.Quality})
+	next, refused := c.perform(ctx, next, effects)
+	if in, ok := j.in.(decide.PolicyIn); ok {
+		c.Facts.UnderPolicy(in.Policy.Version, in.Policy.Pack)
 	}
 	if keep := keptOf(next); !keep.equal(keptOf(c.state)) {
 		if err := c.Memory.Save(keep); err != nil {
@@ -246,64 +254,72 @@ func (c *Controller) step(ctx context.Context, in decide.Input) {
 	}
 	c.state = next
 	c.publishNames()
+	if j.done != nil {
+		j.done <- refused
+	}
 }
 
 // perform does effects in order. When a fact cannot be written down, what it
-// would have explained is not done: entry fails closed. It returns that fact.
-func (c *Controller) perform(ctx context.Context, effects []decide.Effect) *decide.Record {
+// would have explained is not done: entry fails closed. Locks are always done,
+// whatever came before them. refused is why an order was not obeyed.
+func (c *Controller) perform(ctx context.Context, s decide.State, effects []decide.Effect) (after decide.State, refused error) {
+	var unwritten record.Passage // of the newest fact, when it could not be written
 	for _, e := range effects {
 		switch e := e.(type) {
 		case decide.Record:
-			// The write outlives ctx: a passage under way when the program is
-			// told to stop is still a passage.
-			if err := c.Facts.Write(context.WithoutCancel(ctx), e.Kind, e.Body, e.Safety); err != nil {
-				c.Log.Error("fact not written down", "kind", e.Kind, "err", err)
-				if !e.Safety {
-					return &e
-				}
+			unwritten = record.Passage{}
+			if !c.write(ctx, e) && !e.Safety {
+				unwritten, _ = e.Body.(record.Passage)
+				c.withdraw(s, unwritten)
 			}
 		case decide.Unlock:
-			c.drive(e.Door, true)
+			if unwritten.Door != e.Door {
+				c.drive(e.Door, true)
+			}
 		case decide.Lock:
 			c.drive(e.Door, false)
 		case decide.Show:
-			c.show(e.Reader, e.Signal)
+			if unwritten.Reader != e.Reader {
+				c.show(e.Reader, signals[e.Signal])
+			}
+		case decide.Refuse:
+			refused = record.Fail(record.CodeOrderUnknown, e.Why)
 		}
 	}
-	return nil
+	return s, refused
 }
 
-// withdraw takes back a grant that could not be written down. An exit reader's
-// card then finds the door locked, and the exit button and handle open it as
-// always.
-func (c *Controller) withdraw(s decide.State, fact *decide.Record) decide.State {
-	p, ok := fact.Body.(record.Passage)
-	if !ok {
-		return s
+// write makes a fact durable. It outlives ctx: a passage under way when the
+// program is told to stop is still a passage.
+func (c *Controller) write(ctx context.Context, e decide.Record) bool {
+	err := c.Facts.Write(context.WithoutCancel(ctx), e.Kind, e.Body, e.Safety)
+	if err != nil {
+		c.Log.Error("fact not written down", "kind", e.Kind, "err", err)
 	}
+	return err == nil
+}
+
+// withdraw shows a refusal where an entry could not be written down, and takes
+// the grant back if it was one. The lock goes back too, because the grant may
+// have replaced one that was running.
+func (c *Controller) withdraw(s decide.State, p record.Passage) {
+	c.show(p.Reader, drivers.SignalDenied)
 	d := s.Doors[p.Door]
+	if d.Grant == nil || d.Grant.Passage.Grant != p.Grant {
+		return
+	}
 	d.Grant = nil
 	s.Doors[p.Door] = d
-	c.show(p.Reader, decide.SignalDenied)
-	return s
-}
-
-func (c *Controller) drive(door record.DoorCode, release bool) {
-	r := c.relays[door]
-	level := !r.on
-	if release {
-		level = r.on
-	}
-	if err := r.pin.Out(level); err != nil {
-		c.Log.Error("relay not driven", "door", door, "release", release, "err", err)
+	if !d.Released {
+		c.drive(p.Door, false)
 	}
 }
 
-func (c *Controller) show(id record.ReaderID, s decide.Signal) {
+func (c *Controller) show(id record.ReaderID, s drivers.Signal) {
 	for _, d := range c.Doors {
 		for _, r := range d.Readers {
 			if r.ID == id {
-				r.Driver.Show(signals[s])
+				r.Driver.Show(s)
 			}
 		}
 	}
@@ -314,51 +330,4 @@ var signals = map[decide.Signal]drivers.Signal{
 	decide.SignalGranted: drivers.SignalGranted,
 	decide.SignalDenied:  drivers.SignalDenied,
 	decide.SignalAskMore: drivers.SignalAskMore,
-}
-
-// attemptID joins the facts of one attempt.
-func attemptID() string {
-	var b [8]byte
-	rand.Read(b[:])
-	return hex.EncodeToString(b[:])
-}
-
-// checkPINs works beside the loop, because checking takes tens of milliseconds
-// on purpose and another door must not wait for it.
-func (c *Controller) checkPINs(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case t := <-c.digits:
-			c.checkPIN(ctx, t)
-		}
-	}
-}
-
-func (c *Controller) checkPIN(ctx context.Context, t typed) {
-	type asked struct {
-		pin *record.PINVerifier
-		id  string
-		ok  bool
-	}
-	got := make(chan asked, 1)
-	look := func(s decide.State) {
-		pin, id, ok := s.PendingPIN(t.door)
-		got <- asked{pin, id, ok}
-	}
-	select {
-	case c.looks <- look:
-	case <-ctx.Done():
-		return
-	}
-	select {
-	case <-ctx.Done():
-	case a := <-got:
-		if !a.ok {
-			return // digits that nobody asked for are not a failure and not a fact
-		}
-		right := a.pin != nil && a.pin.Check(c.Key, strings.TrimSuffix(t.keys.Typed(), "#"))
-		_ = c.Send(ctx, decide.PINChecked{Door: t.door, ID: a.id, OK: right})
-	}
 }

@@ -2,22 +2,53 @@ package door
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"time"
 
 	"sekimori/agent/internal/decide"
 	"sekimori/drivers"
 	"sekimori/internal/record"
 )
 
+// Readers keep what was presented while nobody asked them (OSDP readers up to
+// 64 events), and hand it over when the program or the cable is back. A card of
+// that time must not release the lock for nobody, so the readings of a reader
+// are believed only when it has been online for settleAfter, and has been quiet
+// for settleQuiet if it had something to hand over. Who stands there presents
+// the card again.
+const (
+	settleAfter = time.Second
+	settleQuiet = 300 * time.Millisecond // a bus hands its queue over faster than people move
+)
+
 // ears takes what one reader hears. Readings wait for the controller rather
-// than being dropped.
+// than being dropped, except those of an earlier time. One goroutine, the
+// driver's, calls it.
 type ears struct {
 	c      *Controller
 	ctx    context.Context // of the Run it belongs to
 	door   record.DoorCode
 	reader Reader
+
+	online  bool
+	settled time.Duration // boot time from which readings are believed
+	dropped int           // since it came online
+}
+
+func newEars(ctx context.Context, c *Controller, door record.DoorCode, r Reader) *ears {
+	return &ears{c: c, ctx: ctx, door: door, reader: r, settled: c.Clock.Now().Mono + settleAfter}
 }
 
 func (e *ears) Reading(r drivers.Reading) {
+	if r.At < e.settled {
+		e.settled = max(e.settled, r.At+settleQuiet)
+		e.dropped++
+		if e.dropped&(e.dropped-1) == 0 { // 1, 2, 4, 8 …
+			e.c.Log.Warn("readings dropped: the reader has only just come online", "reader", e.reader.ID, "dropped", e.dropped)
+		}
+		return
+	}
 	switch {
 	case !r.Card.IsZero():
 		_ = e.c.Send(e.ctx, decide.CardRead{
@@ -26,19 +57,30 @@ func (e *ears) Reading(r drivers.Reading) {
 		})
 	case !r.Keys.IsZero():
 		select {
-		case e.c.digits <- typed{e.door, r.Keys}:
+		case e.c.digits[e.door] <- typed{e.reader.Direction, r.Keys}:
 		case <-e.ctx.Done():
 		}
 	}
 }
 
 func (e *ears) Health(h drivers.Health) {
+	if h.Online && !e.online {
+		e.settled, e.dropped = e.c.Clock.Now().Mono+settleAfter, 0
+	}
+	e.online = h.Online
 	e.c.mu.Lock()
 	e.c.health[e.reader.ID] = h
 	e.c.mu.Unlock()
 	_ = e.c.Send(e.ctx, decide.ReaderHealth{
 		Door: e.door, Reader: e.reader.ID, Online: h.Online, Tamper: h.Tamper, Detail: h.Detail,
 	})
+}
+
+// attemptID joins the facts of one attempt.
+func attemptID() string {
+	var b [8]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
 }
 
 // Status is the readers' health and the doors' states now.

@@ -2,6 +2,7 @@ package door
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -50,7 +51,7 @@ func (c *Controller) watchLines(ctx context.Context, wg *sync.WaitGroup, fail co
 			}
 		}
 		if ctx.Err() == nil {
-			fail(fmt.Errorf("door lines lost: %w", c.Lines.Err()))
+			fail(errors.Join(errors.New("door lines lost"), c.Lines.Err()))
 		}
 	})
 	return nil

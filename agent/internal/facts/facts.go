@@ -48,7 +48,7 @@ func (w *Writer) UnderPolicy(version uint64, pack string) {
 }
 
 // Write makes one fact durable. The time of the fact is that of the call, not
-// of the write. Safety facts may use the journal's reserve.
+// of the write, which may wait for others. Safety facts may use the journal's reserve.
 func (w *Writer) Write(ctx context.Context, kind record.Kind, body any, safety bool) error {
 	now, policy := w.clock.Now(), w.policy.Load()
 	class := journal.Normal

@@ -12,32 +12,56 @@ import (
 )
 
 // Write replaces path with data, durable when it returns: a temporary file
-// beside it, synced, renamed, and the folder synced.
+// beside it, synced, renamed, and the folder synced. Each file has one writer at
+// a time; the temporary name is always the same, so that crashes leave at most
+// one behind.
 func Write(path string, data []byte) error {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*")
+	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
+	err := fill(temp, data)
+	if err == nil {
+		err = os.Rename(temp, path)
+	}
+	if err == nil {
+		err = syncDir(filepath.Dir(path))
+	}
 	if err != nil {
 		return fmt.Errorf("write %s: %w", filepath.Base(path), err)
 	}
-	defer os.Remove(f.Name()) // a no-op after the rename
-	if err := fill(f, data); err != nil {
-		return fmt.Errorf("write %s: %w", filepath.Base(path), err)
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return fmt.Errorf("write %s: %w", filepath.Base(path), err)
-	}
-	return syncDir(dir)
+	return nil
 }
 
-func fill(f *os.File, data []byte) error {
-	_, err := f.Write(data)
+func fill(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, private)
+	if err != nil {
+		return err
+	}
+	err = f.Chmod(private) // of one that was there already
 	if err == nil {
-		err = f.Chmod(0o600)
+		_, err = f.Write(data)
 	}
 	if err == nil {
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())
+}
+
+// private is the mode of every file of this program.
+const private = 0o600
+
+// Remove removes path, durably; one that is not there is no error.
+func Remove(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// SetAside keeps a file that cannot be used, as path.bad, for people to look at.
+func SetAside(path string) error {
+	if err := os.Rename(path, path+".bad"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("set %s aside: %w", filepath.Base(path), err)
+	}
+	return syncDir(filepath.Dir(path))
 }
 
 // WriteJSON replaces path with v.

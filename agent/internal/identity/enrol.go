@@ -60,7 +60,21 @@ func Enrol(ctx context.Context, dir, hub string, device record.DeviceID, code re
 	if err := post(ctx, client, "https://"+hub+record.PathEnrol, body, &reply); err != nil {
 		return time.Time{}, err
 	}
-	return reply.HubTime, save(dir, key, root, sealed, reply)
+	cred, err := check(key, device, list, reply)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("answer of the hub: %w", err)
+	}
+	return reply.HubTime, save(dir, key, root, sealed, reply.Certificate, cred)
+}
+
+// check looks at what the hub gave before anything depends on it.
+func check(key crypto.Signer, device record.DeviceID, list record.KeyList, reply record.EnrolReply) (cred record.CredentialKey, err error) {
+	if len(reply.CredentialKey) != len(cred) {
+		return cred, fmt.Errorf("a credential key of %d bytes", len(reply.CredentialKey))
+	}
+	copy(cred[:], reply.CredentialKey)
+	_, err = issued(key, device, list, reply.Certificate)
+	return cred, err
 }
 
 // issuedOrNow lets a board in 1970 check the hub's certificate: the signed list
@@ -105,20 +119,27 @@ func request(key crypto.Signer, device record.DeviceID) ([]byte, error) {
 	return csr, nil
 }
 
-// save writes the certificate last: an identity without one is none.
-func save(dir string, key crypto.Signer, root record.PublicKey, sealed []byte, reply record.EnrolReply) error {
+// save writes the certificate last and takes an old one away first: an identity
+// without one is none, so whoever is interrupted is simply not enrolled.
+func save(dir string, key crypto.Signer, root record.PublicKey, sealed, cert []byte, cred record.CredentialKey) error {
 	id := &Identity{dir: dir}
 	keyPEM, err := keyToPEM(key)
 	if err != nil {
 		return err
 	}
-	return errors.Join(
-		files.Write(id.path(keyFile), keyPEM),
-		files.WriteJSON(id.path(rootFile), root),
-		files.Write(id.path(listFile), sealed),
-		files.Write(id.path(secretsFile), reply.CredentialKey),
-		files.Write(id.path(certFile), reply.Certificate),
-	)
+	for _, step := range []func() error{
+		func() error { return files.Remove(id.path(certFile)) },
+		func() error { return files.Write(id.path(keyFile), keyPEM) },
+		func() error { return files.WriteJSON(id.path(rootFile), root) },
+		func() error { return files.Write(id.path(listFile), sealed) },
+		func() error { return files.Write(id.path(secretsFile), cred[:]) },
+		func() error { return files.Write(id.path(certFile), cert) },
+	} {
+		if err := step(); err != nil {
+			return fmt.Errorf("keep the identity: %w", err)
+		}
+	}
+	return nil
 }
 
 // Renew asks for a new certificate for the same key, also after the old one has
@@ -144,20 +165,38 @@ func (id *Identity) Renew(ctx context.Context, hub string, now func() time.Time)
 	if err != nil {
 		return err
 	}
-	if err := id.adopt(reply.Certificate); err != nil {
-		return err
+	id.mu.Lock()
+	newer := list.Serial > id.list.Serial
+	if !newer {
+		list = id.list // an older list is a replay, or from a hub that was restored
 	}
-	if list.Serial >= id.Keys().Serial {
-		id.mu.Lock()
-		id.list = list
-		id.mu.Unlock()
+	id.mu.Unlock()
+	cert, err := issued(id.key, id.device, list, reply.Certificate)
+	if err != nil {
+		return fmt.Errorf("answer of the hub: %w", err)
+	}
+	if newer {
 		err = files.Write(id.path(listFile), reply.KeyList)
 	}
-	return errors.Join(err, files.Write(id.path(certFile), reply.Certificate))
+	if err == nil {
+		err = files.Write(id.path(certFile), reply.Certificate)
+	}
+	if err != nil {
+		return err
+	}
+	id.mu.Lock()
+	defer id.mu.Unlock()
+	id.cert, id.list = cert, list
+	return nil
 }
 
 func httpClient(conf *tls.Config) *http.Client {
-	return &http.Client{Timeout: requestTimeout, Transport: &http.Transport{TLSClientConfig: conf, ForceAttemptHTTP2: true}}
+	return &http.Client{
+		Timeout:   requestTimeout,
+		Transport: &http.Transport{TLSClientConfig: conf, ForceAttemptHTTP2: true},
+		// Nothing is sent where the code or the key list did not point to.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }
 
 func post(ctx context.Context, client *http.Client, url string, body, into any) error {

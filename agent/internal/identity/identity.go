@@ -105,26 +105,41 @@ func (id *Identity) load(certPEM []byte) error {
 		return fmt.Errorf("%s is damaged", secretsFile)
 	}
 	copy(id.cred[:], secret)
-	return id.adopt(certPEM)
+	id.cert, err = certificate(id.key, id.device, certPEM)
+	return err
 }
 
-// adopt takes a certificate for our key into use.
-func (id *Identity) adopt(certPEM []byte) error {
-	keyPEM, err := keyToPEM(id.key)
+// certificate reads a certificate for our key and name. That it may have ended
+// is no matter here: it is renewed then.
+func certificate(key crypto.Signer, device record.DeviceID, certPEM []byte) (tls.Certificate, error) {
+	keyPEM, err := keyToPEM(key)
 	if err != nil {
-		return err
+		return tls.Certificate{}, err
 	}
 	cert, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {
-		return fmt.Errorf("certificate: %w", err)
+		return cert, fmt.Errorf("certificate: %w", err)
 	}
-	if cert.Leaf.Subject.CommonName != string(id.device) {
-		return record.Fail(record.CodeWrongDevice, fmt.Errorf("the certificate is for %q, the settings say %q", cert.Leaf.Subject.CommonName, id.device))
+	if name := cert.Leaf.Subject.CommonName; name != string(device) {
+		return cert, record.Fail(record.CodeWrongDevice, fmt.Errorf("the certificate is for %q, the settings say %q", name, device))
 	}
-	id.mu.Lock()
-	defer id.mu.Unlock()
-	id.cert = cert
-	return nil
+	return cert, nil
+}
+
+// issued is a certificate as certificate reads it that is also of the CA in the
+// list: one that the hub itself would not know must not replace a good one.
+func issued(key crypto.Signer, device record.DeviceID, list record.KeyList, certPEM []byte) (tls.Certificate, error) {
+	cert, err := certificate(key, device, certPEM)
+	if err != nil {
+		return cert, err
+	}
+	_, err = cert.Leaf.Verify(x509.VerifyOptions{
+		Roots: pool(list.CA), CurrentTime: cert.Leaf.NotBefore, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	})
+	if err != nil {
+		return cert, fmt.Errorf("certificate: %w", err)
+	}
+	return cert, nil
 }
 
 // Signer signs with the device key.

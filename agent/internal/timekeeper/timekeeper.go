@@ -42,16 +42,19 @@ type Reading struct {
 	Quality record.TimeQuality
 }
 
-// Keeper is safe for concurrent use.
+// Keeper is safe for concurrent use. Only Save and Close wait for the disk: the
+// clock is read for every fact, on the way of a card to the lock.
 type Keeper struct {
 	path string
 	boot record.BootID
+	file sync.Mutex // held by one writing of the file; taken before mu
 
 	mu      sync.Mutex
 	base    time.Time          // guarded by mu; wall time at mono 0
 	quality record.TimeQuality // guarded by mu
 	floor   time.Time          // guarded by mu; never before this
 	saved   time.Duration      // guarded by mu; mono of the last save
+	stepped bool               // guarded by mu; the hub's word has not been saved yet
 	allowed time.Time          // guarded by mu; an order allows one step to about here
 }
 
@@ -104,16 +107,11 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-// Now reads the clock. Every minute it also saves the last-known time; a save
-// that fails is tried again at the next reading, because the clock must go on.
+// Now reads the clock.
 func (k *Keeper) Now() Reading {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	r := k.nowLocked()
-	if r.Mono-k.saved > saveEvery && k.quality == record.TimeSynced {
-		_ = k.saveLocked(r)
-	}
-	return r
+	return k.nowLocked()
 }
 
 func (k *Keeper) nowLocked() Reading {
@@ -152,10 +150,10 @@ func (k *Keeper) HubTime(hub time.Time, asked, answered time.Duration) (set *rec
 		return change, record.Fail(record.CodeClockStep, fmt.Errorf("a step of %v", step))
 	}
 	silent := step.Abs() <= Tolerance && k.quality != record.TimeUnsynced
-	k.base, k.quality, k.floor, k.allowed = want.Add(-before.Mono), record.TimeSynced, want, time.Time{}
-	if err := k.saveLocked(k.nowLocked()); err != nil {
-		return change, err
+	if !silent || k.quality != record.TimeSynced {
+		k.stepped = true
 	}
+	k.base, k.quality, k.floor, k.allowed = want.Add(-before.Mono), record.TimeSynced, want, time.Time{}
 	if silent {
 		return nil, nil
 	}
@@ -180,17 +178,36 @@ func (k *Keeper) Allow(to time.Time) {
 	k.allowed = to
 }
 
-// Close saves the last-known time.
-func (k *Keeper) Close() error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.quality == record.TimeUnsynced {
-		return nil
-	}
-	return k.saveLocked(k.nowLocked())
+// Save saves the last-known time when it is due: every minute of a synced clock,
+// and soon after the hub has set it. It is to be called every few seconds.
+func (k *Keeper) Save() error {
+	return k.save(func(r Reading) bool {
+		return k.stepped || k.quality == record.TimeSynced && r.Mono-k.saved > saveEvery
+	})
 }
 
-func (k *Keeper) saveLocked(r Reading) error {
-	k.saved = r.Mono
-	return files.WriteJSON(k.path, saved{Wall: r.Wall, Boot: k.boot, Mono: r.Mono, Quality: r.Quality})
+// Close saves the last-known time.
+func (k *Keeper) Close() error {
+	return k.save(func(Reading) bool { return k.quality != record.TimeUnsynced })
+}
+
+// save writes the file when due, which is asked with mu held.
+func (k *Keeper) save(due func(Reading) bool) error {
+	k.file.Lock()
+	defer k.file.Unlock()
+	k.mu.Lock()
+	r := k.nowLocked()
+	if !due(r) {
+		k.mu.Unlock()
+		return nil
+	}
+	k.saved, k.stepped = r.Mono, false
+	k.mu.Unlock()
+	err := files.WriteJSON(k.path, saved{Wall: r.Wall, Boot: k.boot, Mono: r.Mono, Quality: r.Quality})
+	if err != nil {
+		k.mu.Lock()
+		k.stepped = true // tried again at the next Save
+		k.mu.Unlock()
+	}
+	return err
 }

@@ -16,6 +16,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
@@ -44,12 +46,13 @@ type link struct {
 	lost   chan error // one slot
 }
 
-// dial connects and subscribes to the device's own topics.
-func dial(ctx context.Context, server string, device record.DeviceID, conf *tls.Config) (*link, error) {
-	l := &link{device: device, in: make(chan message, inbox), lost: make(chan error, 1)}
+// dial connects and subscribes to the device's own topics. The connection ends
+// with ctx at the latest, whatever state it is in.
+func dial(ctx context.Context, c *Config) (*link, error) {
+	l := &link{device: c.Device, in: make(chan message, inbox), lost: make(chan error, 1)}
 	opts := mqtt.NewClientOptions().
-		AddBroker("ssl://" + server).
-		SetClientID(string(device)).
+		AddBroker("ssl://" + c.Server).
+		SetClientID(string(c.Device)).
 		SetProtocolVersion(4).
 		SetCleanSession(true).
 		SetAutoReconnect(false).
@@ -58,16 +61,18 @@ func dial(ctx context.Context, server string, device record.DeviceID, conf *tls.
 		SetConnectTimeout(connectTimeout).
 		SetWriteTimeout(writeTimeout).
 		SetKeepAlive(keepAlive).
-		SetTLSConfig(conf).
+		SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) { return open(ctx, c) }).
 		SetConnectionLostHandler(func(_ mqtt.Client, err error) { l.lose(err) })
 	l.client = mqtt.NewClient(opts)
-	if err := wait(ctx, l.client.Connect()); err != nil {
+	connected := l.client.Connect()
+	<-connected.Done() // it ends with ctx
+	if err := connected.Error(); err != nil {
 		l.close()
-		return nil, fmt.Errorf("connect to %s: %w", server, err)
+		return nil, fmt.Errorf("connect to %s: %w", c.Server, err)
 	}
 	filters := map[string]byte{}
-	for _, c := range record.ToDevice {
-		filters[record.Topic(device, c)] = 0
+	for _, channel := range record.ToDevice {
+		filters[record.Topic(c.Device, channel)] = 0
 	}
 	if err := wait(ctx, l.client.SubscribeMultiple(filters, l.receive(ctx))); err != nil {
 		l.close()
@@ -76,13 +81,35 @@ func dial(ctx context.Context, server string, device record.DeviceID, conf *tls.
 	return l, nil
 }
 
+// open makes the TLS connection, which the end of ctx closes.
+func open(ctx context.Context, c *Config) (net.Conn, error) {
+	limited, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	dial := c.Dial
+	if dial == nil {
+		dial = func(ctx context.Context, address string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "tcp", address)
+		}
+	}
+	raw, err := dial(limited, c.Server)
+	if err != nil {
+		return nil, err
+	}
+	conn := tls.Client(raw, c.TLS())
+	if err := conn.HandshakeContext(limited); err != nil {
+		return nil, errors.Join(err, raw.Close())
+	}
+	return &guarded{Conn: conn, release: context.AfterFunc(ctx, func() { raw.Close() })}, nil
+}
+
 // receive only hands over: a handler that blocks or publishes would stop paho.
 // When the session is slower than the network for long, the link is given up
 // and the next one starts from what the hub holds.
 func (l *link) receive(ctx context.Context) mqtt.MessageHandler {
 	return func(_ mqtt.Client, m mqtt.Message) {
-		_, channel, err := record.ParseTopic(m.Topic())
-		if err != nil {
+		device, channel, err := record.ParseTopic(m.Topic())
+		if err != nil || device != l.device {
 			return
 		}
 		select {

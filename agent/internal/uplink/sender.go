@@ -2,6 +2,7 @@ package uplink
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -42,6 +43,12 @@ type position struct {
 	seq   uint64
 }
 
+// flight is one batch that was sent and that the hub has not confirmed.
+type flight struct {
+	last position
+	n    int
+}
+
 // sender keeps a window of events under way.
 type sender struct {
 	*Config
@@ -49,16 +56,16 @@ type sender struct {
 	wake chan struct{} // one slot
 
 	mu       sync.Mutex
-	opened   bool      // guarded by mu; the hub has said what it holds
-	acked    position  // guarded by mu; of the newest receipt
-	sent     position  // guarded by mu; the newest handed to the socket
-	inFlight int       // guarded by mu
-	moved    time.Time // guarded by mu; the last progress
-	lastSent uint64    // BatchHead.Sent
+	opened   bool                    // guarded by mu; the hub has said what it holds
+	known    map[record.Epoch]uint64 // guarded by mu; what it holds
+	sent     position                // guarded by mu; the newest handed to the socket
+	flights  []flight                // guarded by mu
+	moved    time.Time               // guarded by mu; the last progress
+	lastSent uint64                  // BatchHead.Sent; of run's goroutine
 }
 
 func newSender(c *Config, l *link) *sender {
-	return &sender{Config: c, link: l, wake: make(chan struct{}, 1)}
+	return &sender{Config: c, link: l, wake: make(chan struct{}, 1), known: map[record.Epoch]uint64{}}
 }
 
 func (s *sender) open() bool {
@@ -67,21 +74,25 @@ func (s *sender) open() bool {
 	return s.opened
 }
 
-// held takes the hub's cumulative word.
+// held takes the hub's cumulative word. A hub that holds less than it said
+// before was restored: sending begins again from what it has.
 func (s *sender) held(list []record.Held) error {
 	if err := s.Outbox.Held(list); err != nil {
 		return err
 	}
 	s.mu.Lock()
-	if !s.opened {
-		s.opened, s.moved = true, time.Now()
-	}
+	restored := false
 	for _, h := range list {
-		p := position{h.Epoch, h.Seq}
-		if p.epoch == s.sent.epoch && p != s.acked {
-			s.acked, s.moved = p, time.Now()
-			s.inFlight = int(s.sent.seq - min(p.seq, s.sent.seq))
-		}
+		restored = restored || h.Seq < s.known[h.Epoch]
+		s.known[h.Epoch] = h.Seq
+	}
+	before := len(s.flights)
+	s.flights = slices.DeleteFunc(s.flights, func(f flight) bool { return f.last.seq <= s.known[f.last.epoch] })
+	if restored {
+		s.restartLocked()
+	}
+	if !s.opened || len(s.flights) != before {
+		s.opened, s.moved = true, time.Now()
 	}
 	s.mu.Unlock()
 	select {
@@ -89,6 +100,12 @@ func (s *sender) held(list []record.Held) error {
 	default:
 	}
 	return nil
+}
+
+// restartLocked forgets what was sent, so that it is sent again from the oldest
+// event that the journal does not know to be held.
+func (s *sender) restartLocked() {
+	s.sent, s.flights, s.moved = position{}, nil, time.Now()
 }
 
 // run sends until ctx ends. It waits for the hub's first word, because events
@@ -115,31 +132,44 @@ func (s *sender) run(ctx context.Context) error {
 func (s *sender) goBack() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.inFlight > 0 && time.Since(s.moved) > goBackWait {
-		s.sent, s.inFlight, s.moved = position{}, 0, time.Now()
+	if len(s.flights) > 0 && time.Since(s.moved) > goBackWait {
+		s.restartLocked()
 	}
+}
+
+// room is how many more events may be sent, and after which one.
+func (s *sender) room() (n int, from position) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.opened {
+		return 0, s.sent
+	}
+	n = window
+	for _, f := range s.flights {
+		n -= f.n
+	}
+	return n, s.sent
 }
 
 // fill sends batches while the window has room and the journal has events.
 func (s *sender) fill(ctx context.Context) error {
 	for {
-		s.mu.Lock()
-		room, from, ready := window-s.inFlight, s.sent, s.opened
-		s.mu.Unlock()
-		if !ready || room <= 0 {
+		room, from := s.room()
+		if room <= 0 {
 			return nil
 		}
 		entries, err := s.Outbox.After(from.epoch, from.seq, min(room, record.MaxBatchEvents), record.MaxBatchBytes/2)
 		if err != nil || len(entries) == 0 {
 			return err
 		}
-		if err := s.send(ctx, entries); err != nil {
+		if err := s.send(ctx, from, entries); err != nil {
 			return err
 		}
 	}
 }
 
-func (s *sender) send(ctx context.Context, entries []Entry) error {
+// send sends one batch, which follows from.
+func (s *sender) send(ctx context.Context, from position, entries []Entry) error {
 	events, salts := make([][]byte, len(entries)), make([]record.Salt, len(entries))
 	for i, e := range entries {
 		events[i], salts[i] = e.Event, e.Salt
@@ -155,12 +185,22 @@ func (s *sender) send(ctx context.Context, entries []Entry) error {
 		return err
 	}
 	last := entries[len(entries)-1]
+	if !s.depart(from, flight{position{last.Epoch, last.Seq}, len(entries)}) {
+		return nil // the hub has said meanwhile where to begin again
+	}
+	return s.link.publish(ctx, record.ChannelUp, batch.Encode())
+}
+
+// depart notes a batch as sent after from.
+func (s *sender) depart(from position, f flight) bool {
 	s.mu.Lock()
-	if s.inFlight == 0 {
+	defer s.mu.Unlock()
+	if s.sent != from {
+		return false
+	}
+	if len(s.flights) == 0 {
 		s.moved = time.Now()
 	}
-	s.sent = position{last.Epoch, last.Seq}
-	s.inFlight += len(entries)
-	s.mu.Unlock()
-	return s.link.publish(ctx, record.ChannelUp, batch.Encode())
+	s.sent, s.flights = f.last, append(s.flights, f)
+	return true
 }

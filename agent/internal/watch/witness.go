@@ -20,6 +20,7 @@ type Witness struct {
 
 	mu      sync.Mutex
 	held    record.Checkpoint    // guarded by mu
+	blank   int                  // guarded by mu; answers since a view could last be judged
 	doubted map[record.Code]bool // guarded by mu; reported since a view last fitted, so that one lie is one fact
 }
 
@@ -29,16 +30,25 @@ type kept struct {
 	Is   record.Checkpoint `json:"is"`
 }
 
-// Open reads the checkpoint held in dir.
+// maxBlank is how many answers in a row may leave the witness without a view it
+// can judge. Each ask says what size is held, so an honest hub misses it only
+// when another view was taken while the answer was on its way.
+const maxBlank = 10
+
+// Open reads the checkpoint held in dir. An error means that it is lost: it was
+// set aside for people to look at, and the witness, which is good all the same,
+// begins with the next one it is shown.
 func Open(dir string, key func() string) (*Witness, error) {
-	w := &Witness{path: filepath.Join(dir, "checkpoint.json"), key: key}
+	w := &Witness{path: filepath.Join(dir, fileName), key: key}
 	var k kept
 	if _, err := files.ReadJSON(w.path, &k); err != nil {
-		return nil, fmt.Errorf("held checkpoint: %w", err)
+		return w, errors.Join(fmt.Errorf("held checkpoint lost: %w", err), files.SetAside(w.path))
 	}
 	w.held = k.Is
 	return w, nil
 }
+
+const fileName = "checkpoint.json"
 
 // Held is the size and root of the newest checkpoint.
 func (w *Witness) Held() (int64, record.Hash) {
@@ -51,13 +61,19 @@ func (w *Witness) Held() (int64, record.Hash) {
 // view that does not is a doubt, reported once per code until a view fits again:
 // the doubt itself becomes a row of the doubted log, so its root changes with
 // every report.
-func (w *Witness) Look(view record.LogView) (*record.LedgerDoubt, error) {
+//
+// A view made for a size that is not held cannot be judged; the next one will
+// fit. A hub that goes on answering (answer, in word of an ask that told the
+// size) without one that can be judged, or with none, would silence the witness,
+// which is a doubt too.
+func (w *Witness) Look(view *record.LogView, answer bool) (*record.LedgerDoubt, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if view.From != w.held.Size {
-		return nil, nil // made for a size held earlier; the next one will fit
+	if view == nil || view.From != w.held.Size {
+		return w.blankLocked(answer), nil
 	}
-	next, err := record.CheckView(w.key(), w.held, view)
+	w.blank = 0
+	next, err := record.CheckView(w.key(), w.held, *view)
 	if err != nil {
 		return w.doubtLocked(next, err), nil
 	}
@@ -70,6 +86,17 @@ func (w *Witness) Look(view record.LogView) (*record.LedgerDoubt, error) {
 	}
 	w.held = next
 	return nil, nil
+}
+
+func (w *Witness) blankLocked(answer bool) *record.LedgerDoubt {
+	if answer && w.held.Size > 0 {
+		w.blank++
+	}
+	if w.blank < maxBlank {
+		return nil
+	}
+	why := fmt.Errorf("%d answers in a row showed nothing that can be compared with the %d rows held", w.blank, w.held.Size)
+	return w.doubtLocked(record.Checkpoint{}, record.Fail(record.CodeMalformed, why))
 }
 
 func (w *Witness) doubtLocked(shown record.Checkpoint, cause error) *record.LedgerDoubt {
@@ -94,7 +121,7 @@ var ErrNone = errors.New("no checkpoint is held yet")
 // ErrNone.
 func Export(dir string) ([]byte, error) {
 	var k kept
-	found, err := files.ReadJSON(filepath.Join(dir, "checkpoint.json"), &k)
+	found, err := files.ReadJSON(filepath.Join(dir, fileName), &k)
 	if err != nil {
 		return nil, err
 	}

@@ -29,14 +29,14 @@ func newLiar(t *testing.T) liar {
 	return liar{signer, public}
 }
 
-func (l liar) view(t *testing.T, from, size int64, root byte) record.LogView {
+func (l liar) view(t *testing.T, from, size int64, root byte) *record.LogView {
 	t.Helper()
 	text := record.Checkpoint{Origin: "hub/ledger", Size: size, Root: record.Hash{root}}.Text()
 	signed, err := note.Sign(&note.Note{Text: text}, l.signer)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return record.LogView{Checkpoint: signed, From: from}
+	return &record.LogView{Checkpoint: signed, From: from}
 }
 
 // The report of a doubt makes the doubted log grow; it must not make a new
@@ -66,7 +66,7 @@ func TestOneLieIsOneDoubt(t *testing.T) {
 		{10, 1 << 60, 9, record.CodeMalformed}, //
 		{10, 1<<60 + 1, 9, ""},                 //
 	} {
-		doubt, err := w.Look(l.view(t, look.from, look.size, look.root))
+		doubt, err := w.Look(l.view(t, look.from, look.size, look.root), false)
 		if err != nil {
 			t.Fatal(err)
 		}
