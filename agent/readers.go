@@ -63,6 +63,7 @@ func (s Settings) readers(lines drivers.Lines) (map[string]drivers.Reader, error
 			case "wiegand":
 				reader, err := wiegand.New(wiegand.Config{
 					Reader: r.ID, D0: r.D0, D1: r.D1, Tamper: r.Tamper, LED: r.LED, Buzzer: r.Buzzer,
+					Rules: wiegand.Rules{Keypad: r.Keypad != nil && *r.Keypad},
 				}, lines)
 				if err != nil {
 					return nil, err

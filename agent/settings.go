@@ -98,6 +98,7 @@ type ReaderSettings struct {
 	LED       string `yaml:"led"`
 	Buzzer    string `yaml:"buzzer"`
 	Tamper    string `yaml:"tamper"`
+	Keypad    *bool  `yaml:"keypad"` // wiegand: short frames are keys; otherwise they are noise
 }
 
 // Validate wants what the driver needs and nothing that belongs to another.
@@ -105,9 +106,29 @@ func (r *ReaderSettings) Validate(v *settings.Validator) {
 	switch r.Driver {
 	case "osdp":
 		needText(v, "bus", r.Bus, "osdp")
+		refuseKeypad(v, r.Keypad)
 	case "wiegand":
 		needText(v, "d0", r.D0, "wiegand")
 		needText(v, "d1", r.D1, "wiegand")
+		needKeypad(v, r.Keypad)
+	}
+}
+
+// A Wiegand line does not tell whether there is a keypad, and guessing wrong
+// either loses PINs or takes noise for keys; an OSDP reader tells it itself.
+func needKeypad(v *settings.Validator, keypad *bool) {
+	if keypad == nil {
+		v.Fault("keypad", settings.Message{Code: "required",
+			JA: "driver が wiegand のときは keypad が必要です", EN: "driver wiegand needs keypad",
+			FixJA: "暗証番号の釦があれば keypad: true、なければ keypad: false", FixEN: "Write keypad: true where there are keys for a PIN, keypad: false where there are none."})
+	}
+}
+
+func refuseKeypad(v *settings.Validator, keypad *bool) {
+	if keypad != nil {
+		v.Fault("keypad", settings.Message{Code: "unused",
+			JA: "driver が osdp のときは keypad は使いません", EN: "driver osdp does not use keypad",
+			FixJA: "keypad を消してください。読取装置が自分で知らせます", FixEN: "Remove keypad: the reader tells it itself."})
 	}
 }
 
@@ -145,11 +166,17 @@ func (s *Settings) Validate(v *settings.Validator) {
 		once(at+"contact.line", d.Contact.Line)
 		once(at+"rex.line", d.REX.Line)
 		once(at+"fire.line", d.Fire.Line)
+		if d.Tamper != nil {
+			once(at+"tamper.line", d.Tamper.Line)
+		}
 		for k, r := range d.Readers {
 			at := fmt.Sprintf("%sreaders[%d].", at, k)
 			once(at+"id", "reader "+r.ID)
 			once(at+"d0", r.D0)
 			once(at+"d1", r.D1)
+			once(at+"led", r.LED)
+			once(at+"buzzer", r.Buzzer)
+			once(at+"tamper", r.Tamper)
 			if r.Driver == "osdp" {
 				v.Ref(at+"bus", r.Bus, buses)
 				once(at+"address", fmt.Sprintf("%s/%d", r.Bus, r.Address))

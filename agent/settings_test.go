@@ -61,3 +61,35 @@ func TestSettingsTellEveryFault(t *testing.T) {
 		}
 	}
 }
+
+// Whether a Wiegand reader has keys cannot be guessed, so it must be said; an
+// OSDP reader says it itself.
+func TestKeypadIsSaidForWiegandOnly(t *testing.T) {
+	text, err := os.ReadFile("../configs/agent-dc21.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	osdp, err := os.ReadFile("../configs/agent-dc31.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct{ text, path string }{
+		"said":             {string(text), ""},
+		"not said":         {strings.ReplaceAll(string(text), ", keypad: true", ""), "doors[0].readers[0].keypad"},
+		"for OSDP":         {strings.Replace(string(osdp), "address: 0", "address: 0, keypad: true", 1), "doors[0].readers[0].keypad"},
+		"a lamp at a lock": {strings.ReplaceAll(string(text), "led: D21.led", "led: D21.relay"), "doors[0].readers[0].led"},
+	} {
+		var s agent.Settings
+		var faults *settings.Faults
+		err := settings.Parse("agent.yaml", []byte(c.text), &s)
+		if !errors.As(err, &faults) {
+			if c.path != "" || err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			continue
+		}
+		if len(faults.List) != 1 || faults.List[0].Path != c.path {
+			t.Errorf("%s: %v", name, faults)
+		}
+	}
+}
