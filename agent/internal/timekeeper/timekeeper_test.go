@@ -123,3 +123,63 @@ func TestDamagedFile(t *testing.T) {
 		t.Fatalf("anomaly %v, quality %s", anomaly, k.Now().Quality)
 	}
 }
+
+// Reading the clock, on the way of a card to the lock, never waits for the disk;
+// what the hub said is kept by the next Save, and by that one only.
+func TestOnlySaveWrites(t *testing.T) {
+	dir := t.TempDir()
+	k, _ := open(t, dir, record.NewBootID())
+	written := func() bool {
+		t.Helper()
+		err := os.Remove(filepath.Join(dir, "lasttime.json"))
+		if err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+		return err == nil
+	}
+	m := clock.Mono()
+	if _, err := k.HubTime(clock.Now().Add(time.Hour), m, m); err != nil {
+		t.Fatal(err)
+	}
+	k.Now()
+	if written() {
+		t.Fatal("written without Save")
+	}
+	for n, want := range []bool{true, false, false} {
+		if err := k.Save(); err != nil {
+			t.Fatal(err)
+		}
+		if got := written(); got != want {
+			t.Errorf("save %d: written %v, want %v", n, got, want)
+		}
+	}
+}
+
+// A Save that fails is tried again by the next one.
+func TestSaveIsTriedAgain(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "away")
+	k, _ := open(t, dir, record.NewBootID())
+	m := clock.Mono()
+	if _, err := k.HubTime(clock.Now().Add(time.Hour), m, m); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.Save(); err == nil {
+		t.Fatal("saved into a folder that is not there")
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.Save(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "lasttime.json")); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func BenchmarkNow(b *testing.B) {
+	k, _ := timekeeper.Open(b.TempDir(), record.NewBootID())
+	for b.Loop() {
+		k.Now()
+	}
+}
