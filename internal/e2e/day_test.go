@@ -52,6 +52,7 @@ func (c *city) reboot(id string) {
 	}
 	c.agents[id].start()
 	eventually(c.t, 20*time.Second, id+" back at its lines", func() bool { return c.ctl.state().Controllers[id].Client != "" })
+	time.Sleep(time.Second) // connected is not yet watching; nothing outside shows the difference
 }
 
 var bootPattern = regexp.MustCompile(`"boot":"[0-9a-f]{32}"`)
