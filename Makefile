@@ -10,8 +10,6 @@ PROGRAMS  := ./agent/cmd/sekimori-agent ./hub/cmd/sekimori-hub ./firmware-sim/cm
 PLATFORMS := linux/amd64 linux/arm64 linux/arm windows/amd64
 FUZZTIME  ?= 30s
 FUZZPACKETS ?= 1000000
-BENCH     ?= .
-BENCHTIME ?= 1s
 
 # No C compiler: the same sources build the same program on every machine. The
 # version is passed in, because a checkout without git must build too.
@@ -22,8 +20,6 @@ BUILDFLAGS = -trimpath -buildvcs=false -ldflags '-s -w -X sekimori/internal/vers
 TESTGATE = $(GO) run ./internal/tools/testgate
 # End-to-end tests start whole programs; everything else is a unit test.
 UNIT = $$($(GO) list ./... | grep -v '^sekimori/internal/e2e')
-# Packages that hold a function of this kind, e.g. $(call holding,Benchmark).
-holding = $$(grep -rl --include='*_test.go' '^func $(1)' . | xargs -r -n1 dirname | sort -u)
 
 .PHONY: help run test unit race fuzz bench lint build build-all e2e smoke trace golden clean
 
@@ -70,8 +66,8 @@ race: ## 競合検出付きの単体試験 (gcc が必要) · unit tests under t
 fuzz: ## 各 fuzz を FUZZTIME ずつ、broker に乱れた電文 FUZZPACKETS 個 · fuzz every target
 	FUZZTIME=$(FUZZTIME) FUZZPACKETS=$(FUZZPACKETS) scripts/fuzz.sh
 
-bench: ## 性能測定 (合否なし) · benchmarks, never pass or fail
-	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) $(call holding,Benchmark)
+bench: build ## 性能測定 (合否なし)、BENCH=. で部品も · measurements, never pass or fail
+	scripts/bench.sh
 
 trace: ## 条項との対応表 TRACEABILITY.md を書く · write the traceability page
 	$(GO) run ./internal/traceability/trace
