@@ -16,7 +16,7 @@ import (
 	"sekimori/internal/record"
 )
 
-// [002-26.2, design §5] The hub's operator puts an old copy of the store in
+// [002-26.2] The hub's operator puts an old copy of the store in
 // place of the present one. The witnesses say so, `verify` says so, and what
 // the hub lost comes back from the doors.
 func TestWitnessesSeeTheHubMisbehave(t *testing.T) {
