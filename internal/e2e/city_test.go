@@ -236,12 +236,6 @@ func (c *city) present(reader, card string, taken func() bool) {
 	c.t.Fatalf("a card at %s does nothing", reader)
 }
 
-// askedForMore waits for the amber light, as a person would.
-func (c *city) askedForMore(reader string) {
-	c.t.Helper()
-	eventually(c.t, 3*time.Second, "second factor asked at "+reader, func() bool { return c.ctl.state().Readers[reader].LED == "amber" })
-}
-
 // fixture is the fixture city's text.
 func (c *city) fixture() string {
 	c.t.Helper()

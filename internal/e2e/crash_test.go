@@ -85,9 +85,9 @@ func newStorm(c *city, seed uint64) *storm {
 		p                 *proc
 		shortest, longest time.Duration
 	}{
-		{c.hub, 50 * time.Millisecond, 4 * time.Second},
-		{c.agents["DC-31"], 50 * time.Millisecond, 4 * time.Second},
-		{c.agents["DC-21"], 50 * time.Millisecond, 4 * time.Second},
+		{c.hub, 50 * time.Millisecond, 3 * time.Second},
+		{c.agents["DC-31"], 50 * time.Millisecond, 7 * time.Second},
+		{c.agents["DC-21"], 50 * time.Millisecond, 7 * time.Second},
 		{c.sim, 5 * time.Second, 20 * time.Second},
 	} {
 		s.targets = append(s.targets, &target{proc: x.p, shortest: x.shortest, longest: x.longest, lives: []life{{to: forever}}})

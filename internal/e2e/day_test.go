@@ -158,3 +158,9 @@ func (s *simulator) released(door string, within time.Duration) bool {
 	}
 	return false
 }
+
+// askedForMore waits for the amber light, as a person would.
+func (c *city) askedForMore(reader string) {
+	c.t.Helper()
+	eventually(c.t, 3*time.Second, "second factor asked at "+reader, func() bool { return c.ctl.state().Readers[reader].LED == "amber" })
+}

@@ -113,7 +113,7 @@ func (a Access) merge(u Access) Access {
 // a program that cannot be started) is returned at once, for a person to act
 // on; later ones are reported by OnExit and tried again.
 func (s *Supervisor) Run(ctx context.Context) error {
-	delay, everReady := firstDelay, false
+	delay, everReady, started := firstDelay, false, time.Now()
 	for {
 		began := time.Now()
 		ready, err := s.runOnce(ctx)
@@ -122,6 +122,9 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		}
 		everReady = everReady || ready
 		if !everReady {
+			if portBusy(err) && time.Since(started) < portPatience && pause(ctx, firstDelay) == nil {
+				continue
+			}
 			return err
 		}
 		if time.Since(began) >= steady {
@@ -131,12 +134,28 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		if s.cfg.OnExit != nil {
 			s.cfg.OnExit(err)
 		}
-		select {
-		case <-time.After(delay):
-		case <-ctx.Done():
+		if pause(ctx, delay) != nil {
 			return nil
 		}
 		delay = min(2*delay, maxDelay)
+	}
+}
+
+// portPatience is how long a port may be held at the start: the child of a hub
+// that was killed a moment ago is still going.
+const portPatience = 3 * time.Second
+
+func portBusy(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Code == CodePortBusy
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
