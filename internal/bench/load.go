@@ -149,12 +149,11 @@ func (b *bench) load(ctx context.Context) error {
 func (b *bench) codes(ctx context.Context) (string, error) {
 	var codes strings.Builder
 	for n := range b.agents + 1 {
-		device := fmt.Sprintf("DC-L%03d", n)
-		code, err := b.town.code(ctx, device)
+		code, err := b.town.code(ctx, deviceName(n))
 		if err != nil {
 			return "", err
 		}
-		fmt.Fprintf(&codes, "%s %s\n", device, code)
+		fmt.Fprintf(&codes, "%s %s\n", deviceName(n), code)
 	}
 	return codes.String(), nil
 }
@@ -207,7 +206,7 @@ func (b *bench) caughtUp(ctx context.Context) error {
 		return err
 	}
 	start, last, moved := time.Now(), int64(-1), time.Now()
-	err = eventually(ctx, 10*time.Minute, "the registers have everything", func() (bool, error) {
+	err = eventually(ctx, 15*time.Minute, "the registers have everything", func() (bool, error) {
 		p, err := c.lastPage(ctx, "denials", 1)
 		if p.Cursor != last {
 			last, moved = p.Cursor, time.Now()

@@ -191,10 +191,22 @@ func (t *town) writeCity() error {
 	city := strings.NewReplacer(
 		"2026-06-30", fmt.Sprintf("%d-03-31", year+1), "2026-", fmt.Sprintf("%d-", year), "2027-", fmt.Sprintf("%d-", year+1),
 		"second_factor: true", "second_factor: false",
-		"\npeople:\n", benchDoor+"\npeople:\n",
+		"\npeople:\n", benchDoor+"\npeople:\n"+t.staff(),
 	).Replace(string(text))
 	return os.WriteFile(t.path("city.yaml"), []byte(city), 0o600)
 }
+
+// staff is who goes in and out at the devices of the load, ten at each.
+func (t *town) staff() string {
+	var out strings.Builder
+	for n := range 10 * (t.agents + 1) {
+		fmt.Fprintf(&out, "  - {id: %s-%d, name: 職員 %d番, section: 施設課, category: 職員}\n", deviceName(n/10), n%10, n)
+	}
+	return out.String()
+}
+
+// deviceName is the n-th device of the load.
+func deviceName(n int) string { return fmt.Sprintf("DC-L%03d", n) }
 
 const benchDoor = `  - id: DB1
     room: R21

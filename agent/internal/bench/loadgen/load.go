@@ -177,11 +177,11 @@ func (d *device) fill(ctx context.Context, n, side int) error {
 }
 
 // passage writes one of the four facts of a person's way in and out. Each device
-// has a room of its own, which the fixture's people enter in turn.
+// has a room of its own and ten people, who enter in turn.
 func (d *device) passage(ctx context.Context, i int) error {
 	kinds := [4]record.Kind{record.KindGranted, record.KindEntered, record.KindGranted, record.KindExited}
 	p := record.Passage{Door: record.DoorCode(d.id), Room: record.RoomCode(d.id), Level: 2, Direction: record.DirectionIn, Reader: record.ReaderID(d.id + "-in"),
-		Person: record.PersonID(fmt.Sprintf("P%02d", 1+i/4%11)), Credential: "0000012345", Method: record.MethodCard, UIDOnly: true, Grant: fmt.Sprintf("%s-%d", d.id, i/2)}
+		Person: record.PersonID(fmt.Sprintf("%s-%d", d.id, i/4%10)), Credential: "0000012345", Method: record.MethodCard, UIDOnly: true, Grant: fmt.Sprintf("%s-%d", d.id, i/2)}
 	if i%4 >= 2 {
 		p.Direction = record.DirectionOut
 	}
