@@ -13,9 +13,13 @@ import (
 	"sekimori/internal/bench/measure"
 )
 
+// rest is how long nobody comes before an agent counts as idle: OSDP readers are
+// polled quickly for a minute after an event.
+const rest = 65 * time.Second
+
 // idle watches the two agents with nobody at their doors.
 func (b *bench) idle(ctx context.Context) error {
-	if err := pause(ctx, 3*time.Second); err != nil {
+	if err := pause(ctx, rest); err != nil {
 		return err
 	}
 	agents := map[string]string{"DC-31": "2 OSDP readers polled at 38400 baud", "DC-21": "1 Wiegand reader"}
@@ -30,7 +34,7 @@ func (b *bench) idle(ctx context.Context) error {
 	if err := pause(ctx, b.options.idle); err != nil {
 		return err
 	}
-	b.head(fmt.Sprintf("An idle agent, %v", b.options.idle))
+	b.head(fmt.Sprintf("An idle agent, %v, %v after the last card", b.options.idle, rest))
 	for _, id := range []string{"DC-31", "DC-21"} {
 		u, err := usageOf(b.town.proc(id).cmd.Process.Pid)
 		if err != nil {

@@ -48,7 +48,7 @@ func main() {
 	flag.IntVar(&o.rows, "rows", 150, "rows whose way to the console is timed")
 	flag.DurationVar(&o.idle, "idle", 30*time.Second, "how long agents are watched idle")
 	flag.IntVar(&o.agents, "agents", 100, "devices of the load")
-	flag.IntVar(&o.each, "each", 4000, "backlog of each device, events")
+	flag.IntVar(&o.each, "each", 3000, "backlog of each device, events")
 	flag.IntVar(&o.alone, "alone", 200_000, "backlog of one device alone, events")
 	flag.DurationVar(&o.steady, "steady", 20*time.Second, "how long the steady rate is held")
 	flag.IntVar(&o.rate, "rate", 1000, "steady events a second")
