@@ -108,7 +108,8 @@ func (s *storm) openingsHaveRows(b *book, seen []happening) (openings int, f fau
 			p := pulsed[h.Door]
 			delete(pulsed, h.Door)
 			if p.Kind == "" || p.life != h.life || h.At-p.At > release-time.Second ||
-				!slices.Equal(causes[h.Door], []string{"relay"}) || !s.lived(h.Door, p.At, h.At+steady) {
+				!slices.Equal(causes[h.Door], []string{"relay"}) || !s.lived(h.Door, p.At, h.At+steady) ||
+				!s.wroteOn(b, h.Door, h.At+steady/2) {
 				continue
 			}
 			openings++
@@ -121,11 +122,25 @@ func (s *storm) openingsHaveRows(b *book, seen []happening) (openings int, f fau
 	return openings, f
 }
 
+// wroteOn tells whether a door's controller wrote a later fact down before it
+// died: it writes in order, and a machine too busy to write for seconds says
+// nothing about rows.
+func (s *storm) wroteOn(b *book, door string, after time.Duration) bool {
+	i := slices.IndexFunc(s.targets, func(p *target) bool { return p.name == controllerOf(door) })
+	ahead, lives := asleep(), s.targets[i].lives
+	k := slices.IndexFunc(lives, func(l life) bool { return l.from <= after && after <= l.to })
+	return k >= 0 && slices.ContainsFunc(b.facts, func(x bookFact) bool {
+		return x.Device == controllerOf(door) && x.Mono-ahead >= after && x.Mono-ahead <= lives[k].to
+	})
+}
+
+func controllerOf(door string) string { return "DC-" + door[1:] }
+
 // lived tells whether neither the door's controller nor the simulator died in a
 // span of time.
 func (s *storm) lived(door string, from, to time.Duration) bool {
 	for _, p := range s.targets {
-		if p.name != "DC-"+door[1:] && p.proc != s.sim {
+		if p.name != controllerOf(door) && p.proc != s.sim {
 			continue
 		}
 		if !slices.ContainsFunc(p.lives, func(l life) bool { return l.from <= from && to <= l.to }) {
