@@ -49,19 +49,32 @@ const (
 type Proof string
 
 const (
-	ProofUIDOnly Proof = "uid_only" // a number anyone could copy
-	ProofPIN     Proof = "pin"      // typed digits
+	ProofUIDOnly       Proof = "uid_only"      // a number anyone could copy
+	ProofCryptographic Proof = "cryptographic" // the card answered a fresh challenge with its own key
+	ProofBiometric     Proof = "biometric"     // a finger was compared with the templates of a module
+	ProofPIN           Proof = "pin"           // typed digits
 )
 
-// Reading is one presentation: a card, or typed keys. Exactly one of Card and
-// Keys is set.
+// Reading is one presentation: a card, typed keys or a finger. Exactly one of
+// Card, Keys and Finger is set.
 type Reading struct {
 	Reader        string        // the reader's ID in the settings, for example "D31-in"
 	Proof         Proof         //
 	Authenticated bool          // the link to the reader was authenticated
-	Card          Card          // empty when keys were typed
-	Keys          Keys          // empty when a card was read
+	Card          Card          //
+	Keys          Keys          //
+	Finger        Finger        //
 	At            time.Duration // clock.Mono() of the last bit or byte
+}
+
+// Matcher is a reader that compares a finger with one template when asked (1:1),
+// as OSDP's BIOMATCH does; other fingerprint readers search all they hold on
+// every touch (1:N) and need no asking. The result is a Reading with
+// ProofBiometric. Match never blocks on the hardware; a newer request, or a
+// Show of anything but SignalAskMore, ends one that still waits.
+type Matcher interface {
+	Reader
+	Match(slot uint16)
 }
 
 // Health is the state of one reader and its line. Counters rise from the start
@@ -69,6 +82,8 @@ type Reading struct {
 type Health struct {
 	Reader    string
 	Online    bool   // answers polls; a Wiegand line cannot tell and says true while its lines are quiet or well-formed
+	Secure    bool   // the link is authenticated now: secure channel, or a module bound to this host
+	Refused   bool   // the other end failed to prove its key, or forged a message: an alarm, and never a reason to ask for less
 	Tamper    bool   // the reader's case or the line's tamper input is open
 	PowerFail bool   // the reader reports low power
 	Frames    uint64 // well-formed frames

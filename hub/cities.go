@@ -61,7 +61,7 @@ func (c cities) doors(now time.Time) []policy.Door {
 		room, _ := c.people.Room(record.RoomCode(d.Room), now)
 		out = append(out, policy.Door{Device: record.DeviceID(d.Controller), Policy: record.DoorPolicy{
 			Door: record.DoorCode(d.ID), Room: record.RoomCode(d.Room), Level: record.SecurityLevel(room.Level),
-			SecondFactor: d.SecondFactor, SecondWindow: d.SecondWindow.D(), Release: d.Release.D(), HeldOpen: d.HeldOpen.D(),
+			Second: record.SecondFactor(d.Second), SecondWindow: d.SecondWindow.D(), Release: d.Release.D(), HeldOpen: d.HeldOpen.D(),
 			OfflineMaxAge: d.OfflineMaxAge.D(), UnsyncedEntry: d.UnsyncedEntry, AntiPassback: d.AntiPassback,
 		}})
 	}

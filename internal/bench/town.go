@@ -190,7 +190,7 @@ func (t *town) writeCity() error {
 	}
 	city := strings.NewReplacer(
 		"2026-06-30", fmt.Sprintf("%d-03-31", year+1), "2026-", fmt.Sprintf("%d-", year), "2027-", fmt.Sprintf("%d-", year+1),
-		"second_factor: true", "second_factor: false",
+		"    second_factor: any\n", "",
 		"\npeople:\n", benchDoor+"\npeople:\n"+t.staff(),
 	).Replace(string(text))
 	return os.WriteFile(t.path("city.yaml"), []byte(city), 0o600)

@@ -24,6 +24,24 @@ const (
 	KindWiringFault     Kind = "wiring_fault"     // Body TamperState: 配線異常
 )
 
+// Facts of a reader and of what it holds.
+const (
+	KindDoorEquipped       Kind = "door_equipped"       // Body DoorEquipped: what is fitted, told at each start [T-22]
+	KindReaderUntrusted    Kind = "reader_untrusted"    // Body ReaderState: 読取装置認証失敗, the link's proof of its key failed
+	KindReaderTrusted      Kind = "reader_trusted"      // Body ReaderState: ends reader_untrusted
+	KindReaderCommissioned Kind = "reader_commissioned" // Body ReaderWork: a key or password was set
+	KindTemplateEnrolled   Kind = "template_enrolled"   // Body ReaderWork: 照合情報登録
+	KindTemplateDeleted    Kind = "template_deleted"    // Body ReaderWork: 照合情報削除, verified by asking the module
+	KindModuleWiped        Kind = "module_wiped"        // Body ReaderWork: every template gone, verified by count
+)
+
+// Facts of the auxiliary lines.
+const (
+	KindInputActive  Kind = "input_active"  // Body InputState
+	KindInputCleared Kind = "input_cleared" // Body InputState: ends input_active or input_fault
+	KindInputFault   Kind = "input_fault"   // Body InputState: 配線異常 of a supervised input
+)
+
 // Facts at a door.
 const (
 	KindGranted       Kind = "access_granted"          // Body Passage: the lock is about to be released
@@ -62,6 +80,8 @@ type Method string
 const (
 	MethodCard    Method = "card"         // カード
 	MethodCardPIN Method = "card_pin"     // カード+暗証番号
+	MethodFinger  Method = "biometric"    // 照合情報
+	MethodCardBio Method = "card_bio"     // カード+照合情報
 	MethodKey     Method = "physical_key" // 鍵
 )
 
@@ -79,6 +99,7 @@ const (
 	ReasonCredentialRevoked   Reason = "credential_revoked"    // 失効
 	ReasonSecondFactorMissing Reason = "second_factor_missing" // 第二要素なし
 	ReasonPINMismatch         Reason = "pin_mismatch"          // 暗証番号不一致
+	ReasonBiometricMismatch   Reason = "biometric_mismatch"    // 照合不一致
 	ReasonAttemptsExceeded    Reason = "attempts_exceeded"     // 試行超過
 	ReasonAntiPassback        Reason = "antipassback"          // 再入室矛盾
 	ReasonClockAnomaly        Reason = "clock_anomaly"         // 時刻異常
@@ -189,4 +210,69 @@ type TamperState struct {
 	Door   DoorCode `json:"door"`
 	Room   RoomCode `json:"room"`
 	Detail string   `json:"detail,omitempty"`
+}
+
+// Proof says what a fitted reader can show of who stands before it [T-22].
+type Proof string
+
+const (
+	ProofUIDOnly       Proof = "uid_only"      // 番号のみ
+	ProofCryptographic Proof = "cryptographic" // 暗号による証明
+	ProofBiometric     Proof = "biometric"     // 照合情報
+)
+
+// DoorEquipped is what is fitted at one door.
+type DoorEquipped struct {
+	Door    DoorCode       `json:"door"`
+	Readers []ReaderFitted `json:"readers"`
+}
+
+// ReaderFitted is one reader of a door. Secure says that its link is one that
+// proves both ends; a door with a reader that is neither Secure nor more than
+// uid_only trusts a number that can be copied from the wire.
+type ReaderFitted struct {
+	Reader    ReaderID  `json:"reader"`
+	Direction Direction `json:"dir"`
+	Driver    string    `json:"driver"`
+	Proof     Proof     `json:"proof"`
+	Secure    bool      `json:"secure,omitempty"`
+}
+
+// ReaderWork is what an installer or a keeper did to a reader itself. Operator is
+// the account of the operating system: the device knows no other name.
+type ReaderWork struct {
+	Reader   ReaderID      `json:"reader"`
+	Operator string        `json:"operator"`
+	Slot     uint16        `json:"slot,omitempty"`     // of one template
+	Left     *int          `json:"left,omitempty"`     // templates in the module afterwards, as it counts them
+	Lasted   time.Duration `json:"lasted,omitempty"`   // ns the reader was open to commissioning
+	Verified bool          `json:"verified,omitempty"` // the reader confirmed it when asked again
+}
+
+// InputPurpose is what an auxiliary contact means.
+type InputPurpose string
+
+const (
+	InputMains         InputPurpose = "mains_failure"  // 停電
+	InputUPSLow        InputPurpose = "ups_low"        // UPS電池低下
+	InputTemperature   InputPurpose = "temperature"    // 温度異常
+	InputWaterLeak     InputPurpose = "water_leak"     // 漏水
+	InputIntrusion     InputPurpose = "intrusion"      // 侵入
+	InputEmergencyCall InputPurpose = "emergency_call" // 非常呼出
+	InputEmergencyExit InputPurpose = "emergency_exit" // 非常口
+	InputCabinet       InputPurpose = "cabinet_tamper" // 盤・ラックの開扉
+)
+
+// InputPurposes lists them all.
+func InputPurposes() []InputPurpose {
+	return []InputPurpose{InputMains, InputUPSLow, InputTemperature, InputWaterLeak, InputIntrusion, InputEmergencyCall, InputEmergencyExit, InputCabinet}
+}
+
+// InputState is a change of one auxiliary contact.
+type InputState struct {
+	Input   string        `json:"input"` // its ID in the settings
+	Purpose InputPurpose  `json:"purpose"`
+	Room    RoomCode      `json:"room,omitempty"`
+	For     time.Duration `json:"for,omitempty"` // ns it lasted, when it ends
+	Detail  string        `json:"detail,omitempty"`
 }

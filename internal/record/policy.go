@@ -46,7 +46,7 @@ type DoorPolicy struct {
 	Door            DoorCode      `json:"door"`
 	Room            RoomCode      `json:"room"`
 	Level           SecurityLevel `json:"level"`
-	SecondFactor    bool          `json:"second_factor,omitempty"`
+	Second          SecondFactor  `json:"second,omitempty"`         // what is wanted besides the card
 	SecondWindow    time.Duration `json:"second_window,omitempty"`  // ns to give the second factor in
 	Release         time.Duration `json:"release"`                  // ns the lock stays released for one grant
 	HeldOpen        time.Duration `json:"held_open"`                // ns until 開放放置
@@ -78,11 +78,34 @@ const (
 	CredentialRevoked CredentialState = "revoked" // 失効
 )
 
-// Credential is one card of one person, as this device may know it.
+// SecondFactor is what a door wants besides a card [000-7.2].
+type SecondFactor string
+
+const (
+	SecondNone      SecondFactor = ""          // one factor is enough: a card or a finger
+	SecondPIN       SecondFactor = "pin"       // 暗証番号
+	SecondBiometric SecondFactor = "biometric" // 照合情報
+	SecondAny       SecondFactor = "any"       // either of them
+)
+
+// SecondFactors lists the valid values, SecondNone first.
+func SecondFactors() []SecondFactor {
+	return []SecondFactor{SecondNone, SecondPIN, SecondBiometric, SecondAny}
+}
+
+// PIN tells whether a PIN is accepted as the second factor.
+func (f SecondFactor) PIN() bool { return f == SecondPIN || f == SecondAny }
+
+// Biometric tells whether a finger is accepted as the second factor.
+func (f SecondFactor) Biometric() bool { return f == SecondBiometric || f == SecondAny }
+
+// Credential is one card of one person, or one enrolled finger, as this device
+// may know it: a card has a Tag, a finger has a Slot, never both.
 type Credential struct {
 	ID     CredentialID    `json:"id"`
 	Person PersonID        `json:"person"`
-	Tag    CredentialTag   `json:"tag"`
+	Tag    CredentialTag   `json:"tag,omitempty"`
+	Slot   uint16          `json:"slot,omitempty"` // place of the template in every module of the city, from 1
 	State  CredentialState `json:"state"`
 	PIN    *PINVerifier    `json:"pin,omitempty"`
 }

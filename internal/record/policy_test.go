@@ -15,7 +15,7 @@ import (
 
 func somePolicy(credentials int) record.Policy {
 	p := record.Policy{Device: "DC-31", Version: 7, Pack: "標準 1.0",
-		Doors:      []record.DoorPolicy{{Door: "D31", Room: "R31", Level: 3, SecondFactor: true, SecondWindow: 15 * time.Second, Release: 5 * time.Second}},
+		Doors:      []record.DoorPolicy{{Door: "D31", Room: "R31", Level: 3, Second: record.SecondPIN, SecondWindow: 15 * time.Second, Release: 5 * time.Second}},
 		Permits:    []record.Permit{{Person: "P07", Rooms: []record.RoomCode{"R31"}, From: day, Until: day.Add(time.Hour)}},
 		Schedules:  []record.Schedule{{ID: "S1", Weekly: [7][]record.Span{1: {{From: 510, To: 1035}}}}},
 		ClosedDays: []record.Date{"2026-12-29"}, Attempts: record.Attempts{Limit: 3, Within: time.Minute, Lock: time.Hour}}

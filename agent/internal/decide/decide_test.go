@@ -25,7 +25,7 @@ func policy() *record.Policy {
 	return &record.Policy{
 		Version: 7, Pack: "kanmori/1",
 		Doors: []record.DoorPolicy{
-			{Door: "D31", Room: "R31", Level: 3, SecondFactor: true, SecondWindow: 10 * time.Second, Release: 5 * time.Second, HeldOpen: 30 * time.Second, OfflineMaxAge: 24 * time.Hour, AntiPassback: true},
+			{Door: "D31", Room: "R31", Level: 3, Second: record.SecondPIN, SecondWindow: 10 * time.Second, Release: 5 * time.Second, HeldOpen: 30 * time.Second, OfflineMaxAge: 24 * time.Hour, AntiPassback: true},
 			{Door: "D21", Room: "R21", Level: 2, Release: 5 * time.Second, HeldOpen: 30 * time.Second, OfflineMaxAge: 72 * time.Hour},
 		},
 		Permits: []record.Permit{

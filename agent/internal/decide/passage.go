@@ -31,7 +31,7 @@ func (w *work) card(d *Door, in CardRead) {
 		w.deny(d, p, why)
 		return
 	}
-	if policy.SecondFactor {
+	if policy.Second != record.SecondNone {
 		w.ask(d, p, cred)
 		return
 	}
@@ -55,7 +55,7 @@ func (w *work) exitCard(d *Door, p record.Passage, cred *record.Credential) {
 	if why := w.permitFault(p.Person, p.Room); why == record.ReasonPermitExpired || why == record.ReasonNoPermit {
 		p.Notes = append(p.Notes, record.ReasonExitAfterExpiry)
 	}
-	if w.door(d.Code).SecondFactor && cred.PIN != nil && !d.Released {
+	if w.door(d.Code).Second.PIN() && cred.PIN != nil && !d.Released {
 		w.ask(d, p, cred)
 		return
 	}

@@ -232,12 +232,12 @@ func policy(t *testing.T) *record.Policy {
 	t.Helper()
 	from, until := time.Now().Add(-time.Hour), time.Now().Add(1000*time.Hour)
 	pin := record.NewPINRoot("4711", []byte("sixteen bytes of salt")).Bind(key)
-	dp := func(code record.DoorCode, second bool) record.DoorPolicy {
-		return record.DoorPolicy{Door: code, Room: "R" + record.RoomCode(code[1:]), Level: 2, SecondFactor: second,
+	dp := func(code record.DoorCode, second record.SecondFactor) record.DoorPolicy {
+		return record.DoorPolicy{Door: code, Room: "R" + record.RoomCode(code[1:]), Level: 2, Second: second,
 			SecondWindow: 10 * time.Second, Release: 5 * time.Second, HeldOpen: 30 * time.Second, OfflineMaxAge: 24 * time.Hour}
 	}
 	return &record.Policy{
-		Version: 7, Doors: []record.DoorPolicy{dp("D31", true), dp("D21", false), dp("D32", true)},
+		Version: 7, Doors: []record.DoorPolicy{dp("D31", record.SecondPIN), dp("D21", record.SecondNone), dp("D32", record.SecondPIN)},
 		Permits: []record.Permit{{Person: "P31", Rooms: []record.RoomCode{"R31", "R32"}, From: from, Until: until},
 			{Person: "P21", Rooms: []record.RoomCode{"R21", "R32"}, From: from, Until: until}},
 		Credentials: []record.Credential{

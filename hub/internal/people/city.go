@@ -57,7 +57,7 @@ type Door struct {
 	Room          string            `yaml:"room" settings:"required" json:"room"`
 	Controller    string            `yaml:"controller" settings:"required,id" json:"controller"`
 	Readers       []Reader          `yaml:"readers" settings:"required" json:"readers"`
-	SecondFactor  bool              `yaml:"second_factor" json:"second_factor,omitempty"`
+	Second        string            `yaml:"second_factor" settings:"enum=pin|biometric|any" json:"second_factor,omitempty"` // besides the card; empty: none
 	SecondWindow  settings.Duration `yaml:"second_window" settings:"min=1s,max=60s" json:"second_window"`
 	Release       settings.Duration `yaml:"release" settings:"min=1s,max=60s" json:"release"`
 	HeldOpen      settings.Duration `yaml:"held_open" settings:"min=1s,max=1h" json:"held_open"`

@@ -87,7 +87,7 @@ func TestEveryFaultAtOnceWithItsLine(t *testing.T) {
 func TestWarnings(t *testing.T) {
 	c := mustCity(t,
 		"holders: [{person: P10, from: 2026-04-01}]", "holders: [{person: P10, from: 2026-04-01, last: 2026-06-30}, {person: P09, from: 2026-07-02}]",
-		"second_factor: true", "second_factor: false")
+		"    second_factor: any\n", "")
 	w := c.Warnings()
 	if len(w) != 2 || w[0].Item != "post auditor" || !strings.Contains(w[0].JA, "2026-07-01") || w[1].Item != "door D31" {
 		t.Errorf("%+v", w)

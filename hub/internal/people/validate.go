@@ -196,7 +196,7 @@ func (c *City) Warnings() []Warning {
 		levels[r.ID] = r.Level
 	}
 	for _, d := range c.Doors {
-		if levels[d.Room] == 3 && !d.SecondFactor {
+		if levels[d.Room] == 3 && d.Second == "" {
 			out = append(out, Warning{Item: "door " + d.ID,
 				JA: "区分3の室ですが、第二要素を求めません。", EN: "a room of level 3 opens with one factor."})
 		}

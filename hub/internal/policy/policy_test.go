@@ -48,7 +48,7 @@ func kanmori() policy.City {
 	return policy.City{
 		Pack: "kanmori-1",
 		Doors: []policy.Door{
-			{Device: "DC-31", Policy: record.DoorPolicy{Door: "D31", Room: "R31", Level: 3, SecondFactor: true, SecondWindow: 10 * time.Second, Release: 5 * time.Second, HeldOpen: 30 * time.Second, OfflineMaxAge: 24 * time.Hour}},
+			{Device: "DC-31", Policy: record.DoorPolicy{Door: "D31", Room: "R31", Level: 3, Second: record.SecondPIN, SecondWindow: 10 * time.Second, Release: 5 * time.Second, HeldOpen: 30 * time.Second, OfflineMaxAge: 24 * time.Hour}},
 			{Device: "DC-21", Policy: record.DoorPolicy{Door: "D21", Room: "R21", Level: 2, Release: 5 * time.Second, HeldOpen: 30 * time.Second, OfflineMaxAge: 72 * time.Hour}},
 		},
 		Permits: []record.Permit{
