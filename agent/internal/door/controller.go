@@ -81,6 +81,7 @@ type Controller struct {
 	looks  chan func(decide.State) // read-only looks at the state, by its owner
 	relays map[record.DoorCode]*relay
 	state  decide.State
+	judged timekeeper.Reading // the time of the last input
 
 	mu     sync.Mutex
 	health map[record.ReaderID]drivers.Health // guarded by mu
@@ -90,7 +91,8 @@ type Controller struct {
 // job is an input, and where to tell what came of it, which may be nil.
 type job struct {
 	in   decide.Input
-	done chan<- error // one slot
+	at   timekeeper.Reading // when it was handed over: a disk that stalls must not make a person late
+	done chan<- error       // one slot
 }
 
 // Init prepares the controller; Send, Do, Preload, Status and Run may be called
@@ -122,7 +124,7 @@ func (c *Controller) Init() {
 // Send hands an input to the controller without waiting for what comes of it.
 func (c *Controller) Send(ctx context.Context, in decide.Input) error {
 	select {
-	case c.inputs <- job{in: in}:
+	case c.inputs <- job{in: in, at: c.Clock.Now()}:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -135,7 +137,7 @@ func (c *Controller) Send(ctx context.Context, in decide.Input) error {
 func (c *Controller) Do(ctx context.Context, in decide.Input) error {
 	done := make(chan error, 1)
 	select {
-	case c.inputs <- job{in, done}:
+	case c.inputs <- job{in, c.Clock.Now(), done}:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -208,7 +210,13 @@ func (c *Controller) loop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
-			c.step(ctx, job{in: decide.Tick{}})
+			// What was handed over before the time ran out comes first.
+			select {
+			case j := <-c.inputs:
+				c.step(ctx, j)
+			default:
+				c.step(ctx, job{in: decide.Tick{}, at: c.Clock.Now()})
+			}
 		case j := <-c.inputs:
 			c.step(ctx, j)
 		case look := <-c.looks:
@@ -241,7 +249,10 @@ func (c *Controller) untilNext() time.Duration {
 }
 
 func (c *Controller) step(ctx context.Context, j job) {
-	r := c.Clock.Now()
+	if j.at.Mono > c.judged.Mono { // senders race: time here never goes back
+		c.judged = j.at
+	}
+	r := c.judged
 	next, effects := decide.Step(c.state, j.in, decide.Now{Wall: r.Wall, Mono: r.Mono, Quality: r.Quality})
 	next, refused := c.perform(ctx, next, effects)
 	if in, ok := j.in.(decide.PolicyIn); ok {
