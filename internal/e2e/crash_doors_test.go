@@ -3,7 +3,9 @@
 package e2e_test
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -115,11 +117,23 @@ func (s *storm) openingsHaveRows(b *book, seen []happening) (openings int, f fau
 			openings++
 			by := b.newestGrant(h.Door, p.At+ahead)
 			if n := len(passages[by.passage.Grant]); n != 1 {
-				f.add("%s opened at %v under the grant of ledger row %d, which has %d passages", h.Door, h.At, by.Index, n)
+				f.add("%s opened at %v, unlocked at %v, under the grant of ledger row %d, which has %d passages: %s",
+					h.Door, h.At, p.At, by.Index, n, b.around(h.Door, h.At+ahead))
 			}
 		}
 	}
 	return openings, f
+}
+
+// around is what a door's controller wrote within ten seconds of a moment.
+func (b *book) around(door string, at time.Duration) string {
+	var out []string
+	for _, x := range b.facts {
+		if x.Device == controllerOf(door) && (x.Mono-at).Abs() < 10*time.Second {
+			out = append(out, fmt.Sprintf("%d %s %s at %v", x.Index, x.Kind, x.passage.Dir, x.Mono))
+		}
+	}
+	return strings.Join(out, "; ")
 }
 
 // wroteOn tells whether a door's controller wrote a later fact down before it
