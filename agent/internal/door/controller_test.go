@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -40,6 +41,24 @@ func TestFactBeforeLock(t *testing.T) {
 		r.take()
 		r.pass(5 * time.Second) // nobody goes through
 		r.want("D21"+atRest, "D21-in idle")
+	})
+}
+
+// A disk that stalls makes no intruder of who passed in time [T-19].
+func TestStalledDiskJudgesByWhenItHappened(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, t.TempDir())
+		defer r.end()
+		r.readers["D21-in"].present(21)
+		r.pass(4 * time.Second)
+		r.take()
+		stall := sync.OnceFunc(func() { time.Sleep(3 * time.Second) })
+		r.facts.refuse(func(record.Kind, bool) error { stall(); return nil })
+		r.bank.set("D31.rex", true) // its fact is what stalls
+		time.Sleep(500 * time.Millisecond)
+		r.bank.set("D21.contact", true) // in time, and heard after the grant's end
+		time.Sleep(5 * time.Second)
+		r.want("fact rex_pressed", "fact entered P21 card", "D21"+atRest, "D21-in idle")
 	})
 }
 
