@@ -71,6 +71,9 @@ func (c cities) doors(now time.Time) []policy.Door {
 // cardOf is false for a credential whose card is not known to this hub.
 func cardOf(item people.CredentialItem, secrets people.Secrets) (policy.Card, bool) {
 	id := record.CredentialID(item.ID)
+	if item.Finger > 0 {
+		return policy.Card{ID: id, Person: record.PersonID(item.Person), Slot: uint16(item.Finger), State: record.CredentialState(item.State)}, true
+	}
 	key, ok := secrets.Card(id)
 	card := policy.Card{ID: id, Person: record.PersonID(item.Person), Key: key, State: record.CredentialState(item.State)}
 	if pin, has := secrets.PIN(id); has {

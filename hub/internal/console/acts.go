@@ -97,7 +97,7 @@ type entryPage struct {
 	After                                                       bool
 }
 
-var methods = each([]record.Method{record.MethodKey, record.MethodCard, record.MethodCardPIN}, func(m record.Method) Word {
+var methods = each([]record.Method{record.MethodKey, record.MethodCard, record.MethodCardPIN, record.MethodCardBio, record.MethodFinger}, func(m record.Method) Word {
 	return Word{string(m), register.MethodLabel(m)}
 })
 

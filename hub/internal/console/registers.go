@@ -67,11 +67,11 @@ var (
 	results    = []Word{result(register.ResultGranted), result(register.ResultUnconfirmed)}
 	severities = []Word{{register.SeverityAlarm, register.SeverityLabel(register.SeverityAlarm)}, {register.SeverityRecord, register.SeverityLabel(register.SeverityRecord)}}
 	kinds      = each([]record.Kind{record.KindDenied, record.KindForcedOpen, record.KindHeldOpen, record.KindFireRelease, record.KindAttemptsSpent,
-		record.KindExitFree, record.KindReaderOffline, record.KindTamper, record.KindWiringFault, record.KindRoomClosed, record.KindClockAnomaly,
+		record.KindExitFree, record.KindReaderOffline, record.KindReaderUntrusted, record.KindInputActive, record.KindInputFault, record.KindTamper, record.KindWiringFault, record.KindRoomClosed, record.KindClockAnomaly,
 		record.KindJournalFull, record.KindLedgerDoubt, ledger.KindEvidenceGap, ledger.KindSecurityFinding, ledger.KindSignInFailed},
 		func(k record.Kind) Word { return Word{string(k), register.KindLabel(k)} })
 	reasons = each([]record.Reason{record.ReasonUnknownCredential, record.ReasonNoPermit, record.ReasonPermitExpired, record.ReasonOutsideSchedule,
-		record.ReasonRoomClosed, record.ReasonCredentialLost, record.ReasonCredentialRevoked, record.ReasonSecondFactorMissing, record.ReasonPINMismatch,
+		record.ReasonRoomClosed, record.ReasonCredentialLost, record.ReasonCredentialRevoked, record.ReasonSecondFactorMissing, record.ReasonPINMismatch, record.ReasonBiometricMismatch,
 		record.ReasonAttemptsExceeded, record.ReasonAntiPassback, record.ReasonClockAnomaly, record.ReasonPolicyStale, record.ReasonNoPolicy,
 		record.ReasonJournalFull, record.ReasonStopped}, reason)
 )

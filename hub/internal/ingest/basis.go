@@ -33,6 +33,17 @@ var basis = map[record.Kind][]string{
 	record.KindReaderOffline: {"001-3.1(1)ウ", "001-4.9(1)"},
 	record.KindReaderOnline:  {"001-3.1(1)ウ", "001-4.9(1)"},
 
+	record.KindReaderUntrusted:    {"001-3.1(1)ウ", "001-3.1(1)エ", "001-4.9(1)"},
+	record.KindReaderTrusted:      {"001-3.1(1)ウ", "001-3.1(1)エ", "001-4.9(1)"},
+	record.KindDoorEquipped:       {"000-7.2"},
+	record.KindReaderCommissioned: {"000-7.2", "001-3.1(1)エ"},
+	record.KindTemplateEnrolled:   {"003-5D"},
+	record.KindTemplateDeleted:    {"003-5D"},
+	record.KindModuleWiped:        {"003-5D"},
+	record.KindInputActive:        {"001-3.1(1)"},
+	record.KindInputCleared:       {"001-3.1(1)"},
+	record.KindInputFault:         {"001-3.1(1)"},
+
 	record.KindEpochStarted:    {"002-26.2"},
 	record.KindJournalFull:     {"002-26.2", "000-10.1"},
 	record.KindLedgerDoubt:     {"002-26.2"},

@@ -147,7 +147,8 @@ type CredentialItem struct {
 	ID      string `json:"id"`
 	Person  string `json:"person"`
 	State   string `json:"state"`
-	CardRev int    `json:"card_rev"`
+	Finger  int    `json:"finger,omitempty"`  // slot of the template; 0 for a card
+	CardRev int    `json:"card_rev"`          // 0 for a finger
 	PINRev  int    `json:"pin_rev,omitempty"` // 0: none
 }
 

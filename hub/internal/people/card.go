@@ -14,12 +14,20 @@ import (
 func CardKey(c Card) (string, error) {
 	switch c.Layout {
 	case "h10301":
-		if c.Bits != "" || c.Facility > 0xff || c.ID > 0xffff || c.Facility < 0 || c.ID < 0 {
-			return "", fmt.Errorf("h10301: facility 0-255, id 0-65535, no bits")
+		if c.Bits != "" || c.UID != "" || c.Facility > 0xff || c.ID > 0xffff || c.Facility < 0 || c.ID < 0 {
+			return "", fmt.Errorf("h10301: facility 0-255, id 0-65535, no bits, no uid")
 		}
 		return h10301(uint32(c.Facility), uint32(c.ID)), nil
 	case "raw":
+		if c.Facility != 0 || c.ID != 0 || c.UID != "" {
+			return "", fmt.Errorf("raw: bits only")
+		}
 		return rawKey(c.Bits)
+	case "uid":
+		if c.Facility != 0 || c.ID != 0 || c.Bits != "" {
+			return "", fmt.Errorf("uid: uid only")
+		}
+		return uidKey(c.UID)
 	}
 	return "", fmt.Errorf("unknown card format %q", c.Layout)
 }
@@ -50,4 +58,18 @@ func rawKey(text string) (string, error) {
 		}
 	}
 	return fmt.Sprintf("%d:%s", n, hex.EncodeToString(b)), nil
+}
+
+// uidKey takes the number of a chip: an ISO 14443 UID of 4, 7 or 10 bytes, or a
+// FeliCa IDm of 8.
+func uidKey(text string) (string, error) {
+	b, err := hex.DecodeString(text)
+	if err != nil {
+		return "", fmt.Errorf("uid: hexadecimal digits")
+	}
+	switch len(b) {
+	case 4, 7, 8, 10:
+		return fmt.Sprintf("%d:%x", 8*len(b), b), nil
+	}
+	return "", fmt.Errorf("uid: 4, 7, 8 or 10 bytes")
 }

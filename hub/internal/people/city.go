@@ -136,13 +136,17 @@ type ClosedDay struct {
 	Name string `yaml:"name" settings:"max=64" json:"name,omitempty"`
 }
 
-// Credential is a card of one person by its 資格番号. What the card sends is
-// Card; both it and the PIN leave the file only into sealed state.
+// Credential is a card of one person by its 資格番号, or one enrolled finger of
+// theirs: exactly one of Card and Finger is set. What the card sends is Card;
+// both it and the PIN leave the file only into sealed state. Finger is the place
+// of the template in every fingerprint module of the city: a number in a list,
+// no biometric data [003-5D, T-23].
 type Credential struct {
 	ID     string `yaml:"id" settings:"required,id" json:"id"`
 	Person string `yaml:"person" settings:"required" json:"person"`
 	State  string `yaml:"state" settings:"enum=active|lost|revoked" json:"state"`
-	Card   Card   `yaml:"card" settings:"required" json:"-"`
+	Card   *Card  `yaml:"card" json:"-"`
+	Finger int    `yaml:"finger" settings:"min=1,max=65535" json:"finger,omitempty"`
 	PIN    PIN    `yaml:"pin" settings:"min=4,max=12" json:"-"`
 }
 
@@ -151,10 +155,11 @@ func (c *Credential) SetDefaults() { c.State = string(record.CredentialActive) }
 
 // Card is what a card sends. It redacts itself.
 type Card struct {
-	Layout   string `yaml:"format" settings:"required,enum=h10301|raw"`
+	Layout   string `yaml:"format" settings:"required,enum=h10301|raw|uid"`
 	Facility int    `yaml:"facility" settings:"min=0,max=255"`
 	ID       int    `yaml:"id" settings:"min=0,max=65535"`
 	Bits     string `yaml:"bits" settings:"max=512"` // format raw
+	UID      string `yaml:"uid" settings:"max=20"`   // format uid: the chip's own number in hexadecimal, first byte first
 }
 
 // PIN is a 暗証番号 on its way from the file into sealed state. It redacts itself

@@ -25,12 +25,15 @@ func TestCardKeys(t *testing.T) {
 		{people.Card{Layout: "h10301", ID: 1}, "26:00000080"},                    // one 1 in the second half: odd 0
 		{people.Card{Layout: "raw", Bits: "10100001101"}, "11:a1a0"},
 		{people.Card{Layout: "raw", Bits: "0"}, "1:00"},
+		{people.Card{Layout: "uid", UID: "04A1B2C3D4E5F6"}, "56:04a1b2c3d4e5f6"},
+		{people.Card{Layout: "uid", UID: "08112233"}, "32:08112233"},
 	} {
 		if got, err := people.CardKey(c.card); err != nil || got != c.want {
 			t.Errorf("%s, want %s (%v)", got, c.want, err)
 		}
 	}
-	for _, c := range []people.Card{{Layout: "h10301", Facility: 256}, {Layout: "h10301", ID: 65536}, {Layout: "h10301", Bits: "1"}, {Layout: "raw"}, {Layout: "raw", Bits: "102"}, {Layout: "mifare"}} {
+	for _, c := range []people.Card{{Layout: "h10301", Facility: 256}, {Layout: "h10301", ID: 65536}, {Layout: "h10301", Bits: "1"}, {Layout: "raw"}, {Layout: "raw", Bits: "102"}, {Layout: "mifare"},
+		{Layout: "uid"}, {Layout: "uid", UID: "0811223"}, {Layout: "uid", UID: "0811223344"}, {Layout: "uid", UID: "08112233", ID: 1}, {Layout: "raw", Bits: "1", UID: "08112233"}} {
 		if key, err := people.CardKey(c); err == nil {
 			t.Errorf("a card of nonsense has key %s", key)
 		}
@@ -52,6 +55,9 @@ func TestEveryFaultAtOnceWithItsLine(t *testing.T) {
 		{"{day: 2026-05-06,", "{day: 2026-05-05,", "duplicate-id"},
 		{"id: 10005}, pin: '5005'", "id: 10001}, pin: '5005'", "card-twice"},
 		{"pin: '8008'", "pin: '80O8'", "bad-pin"},
+		{"finger: 8}", "finger: 7}", "card-twice"},
+		{"finger: 1}", "finger: 1, pin: '1001'}", "pin-of-finger"},
+		{"finger: 5}", "card: {format: uid, uid: '08112233'}, finger: 5}", "card-or-finger"},
 		{"{id: '0000010011', person: P11,", "{id: '0000010011', person: P10,", "no-permit"}, // [000-9.2]
 		{"{id: yoshida, person: P07}", "{id: yoshida, person: P07, password_hash: 'secret'}", "bad-hash"},
 		{"{id: ito, person: P10}", "{id: ito, person: P10, admin: true}", "unknown-key"},
@@ -128,8 +134,8 @@ func TestFixtureIsTheCityOfTheScenarios(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.People) != 11 || len(c.Rooms) != 5 || len(c.Doors) != 2 || len(c.Credentials) != 5 || len(c.Warnings()) != 0 {
-		t.Errorf("%d people, %d rooms, %d doors, %d cards, warnings %v", len(c.People), len(c.Rooms), len(c.Doors), len(c.Credentials), c.Warnings())
+	if len(c.People) != 11 || len(c.Rooms) != 5 || len(c.Doors) != 2 || len(c.Credentials) != 9 || len(c.Warnings()) != 0 {
+		t.Errorf("%d people, %d rooms, %d doors, %d cards and fingers, warnings %v", len(c.People), len(c.Rooms), len(c.Doors), len(c.Credentials), c.Warnings())
 	}
 	if bytes.Contains(mustText(t), []byte("password_hash:")) {
 		t.Error("the fixture has a default password")

@@ -238,7 +238,7 @@ func (w *importing) holding(tx store.MasterReader, kind string) (*holding, error
 func (w *importing) credentials(tx store.Tx) error {
 	var unbound []string
 	for _, c := range w.city.Credentials {
-		next := CredentialItem{ID: c.ID, Person: c.Person, State: c.State}
+		next := CredentialItem{ID: c.ID, Person: c.Person, State: c.State, Finger: c.Finger}
 		before, known, err := w.credentialNow(tx, c.ID)
 		if err != nil {
 			return err

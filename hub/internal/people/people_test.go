@@ -273,7 +273,7 @@ func TestNewPINIsDeclaredWithoutSayingIt(t *testing.T) {
 		if r.Changed != 2 {
 			t.Errorf("%+v", r)
 		}
-		want := map[string][2]int{"0000012345": {1, 2}, "0000010005": {2, 1}, "0000010001": {1, 1}, "0000010011": {1, 0}}
+		want := map[string][2]int{"0000012345": {1, 2}, "0000010005": {2, 1}, "0000010001": {1, 1}, "0000010011": {1, 0}, "F0007": {0, 0}}
 		for _, c := range o.dir.Credentials(clock.Now()) {
 			if w, ok := want[c.ID]; ok && (c.CardRev != w[0] || c.PINRev != w[1]) {
 				t.Errorf("%+v, want revisions %v", c, w)
@@ -301,7 +301,7 @@ func TestCardNeedsAPermitInForce(t *testing.T) {
 		if !errors.As(err, &unbound) || !slices.Equal(unbound.Credentials, []string{"0000010099 (P08)"}) || unbound.JA() == "" {
 			t.Errorf("bound to an ended permit: %v", err)
 		}
-		if len(o.dir.Credentials(clock.Now())) != 5 {
+		if len(o.dir.Credentials(clock.Now())) != 9 {
 			t.Error("half of an import was kept")
 		}
 	})

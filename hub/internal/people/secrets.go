@@ -90,9 +90,12 @@ type secret struct {
 	changed bool
 }
 
-// cardSecret compares a card with the one held.
+// cardSecret compares a card with the one held. A finger has none.
 func cardSecret(s Secrets, c Credential) (secret, error) {
-	key, err := CardKey(c.Card)
+	if c.Card == nil {
+		return secret{}, nil
+	}
+	key, err := CardKey(*c.Card)
 	if err != nil {
 		return secret{}, err
 	}

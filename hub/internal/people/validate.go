@@ -130,9 +130,9 @@ func (c *City) checkPermits(v *settings.Validator, k known) {
 }
 
 // checkCredentials refuses a good card for a person with no permit at all
-// [000-9.2], and one card under two numbers.
+// [000-9.2], and one card or finger under two numbers.
 func (c *City) checkCredentials(v *settings.Validator, k known) {
-	permitted, cards := map[string]bool{}, map[string]string{}
+	permitted, seen := map[string]bool{}, map[string]string{}
 	for _, p := range c.Permits {
 		permitted[p.Person] = true
 	}
@@ -147,18 +147,41 @@ func (c *City) checkCredentials(v *settings.Validator, k known) {
 			v.Fault(at+".pin", settings.Message{Code: "bad-pin", JA: "暗証番号は数字だけです。", EN: "a PIN has digits only.",
 				FixJA: "4〜12桁の数字を ' ' で囲んで書いてください。", FixEN: "Write 4 to 12 digits in quotes."})
 		}
-		key, err := CardKey(cr.Card)
-		if err != nil && cr.Card.Layout != "" {
-			v.Fault(at+".card", settings.Message{Code: "bad-card", JA: "カードの内容が形式に合いません。", EN: "the card does not fit its format: " + err.Error(),
-				FixJA: "h10301 には facility(0〜255)と id(0〜65535)、raw には bits を書いてください。", FixEN: "h10301 takes facility and id, raw takes bits."})
+		field, key, fault := cr.presented()
+		if fault != nil {
+			v.Fault(at+field, *fault)
+		}
+		if key == "" {
 			continue
 		}
-		if other, ok := cards[key]; ok {
-			v.Fault(at+".card", settings.Message{Code: "card-twice", JA: fmt.Sprintf("資格番号 %s と同じカードです。", other), EN: "this card is also " + other + ".",
-				FixJA: "券面の番号とカードの内容を確かめてください。", FixEN: "Check the number on the card against its content."})
+		if other, ok := seen[key]; ok {
+			v.Fault(at+field, settings.Message{Code: "card-twice", JA: fmt.Sprintf("資格番号 %s と同じカードか指です。", other), EN: "this card or finger is also " + other + ".",
+				FixJA: "券面の番号とカードの内容、または照合装置の登録番号を確かめてください。", FixEN: "Check the number on the card against its content, or the slot in the module."})
 		}
-		cards[key] = cr.ID
+		seen[key] = cr.ID
 	}
+}
+
+// presented is what a reader would tell of the credential, with the field that
+// says it; key is empty where nothing is said rightly.
+func (c Credential) presented() (field, key string, fault *settings.Message) {
+	switch {
+	case (c.Card == nil) == (c.Finger == 0):
+		return "", "", &settings.Message{Code: "card-or-finger", JA: "card と finger のどちらか一方が要ります。", EN: "either card or finger, not both.",
+			FixJA: "カードなら card、照合情報なら finger に照合装置の登録番号を書いてください。", FixEN: "Write card for a card, or finger with the slot in the fingerprint module."}
+	case c.Card == nil && c.PIN != "":
+		return ".pin", "", &settings.Message{Code: "pin-of-finger", JA: "暗証番号はカードのものです。照合情報には付けられません。", EN: "a PIN belongs to a card, not to a finger.",
+			FixJA: "この行の pin を消し、カードの行に書いてください。", FixEN: "Move the PIN to the card."}
+	case c.Card == nil:
+		return ".finger", fmt.Sprintf("finger %d", c.Finger), nil
+	}
+	key, err := CardKey(*c.Card)
+	if err != nil && c.Card.Layout != "" {
+		fault = &settings.Message{Code: "bad-card", JA: "カードの内容が形式に合いません。", EN: "the card does not fit its format: " + err.Error(),
+			FixJA: "h10301 には facility(0〜255)と id(0〜65535)、raw には bits、uid には uid(16進数)だけを書いてください。",
+			FixEN: "h10301 takes facility and id, raw takes bits, uid takes uid in hexadecimal."}
+	}
+	return ".card", key, fault
 }
 
 func (c *City) checkUsers(v *settings.Validator, k known) {

@@ -32,11 +32,12 @@ type Door struct {
 }
 
 // Card is a credential with its secrets, which leave the hub only bound to one
-// device.
+// device: a card by its Key, or an enrolled finger by its Slot.
 type Card struct {
 	ID     record.CredentialID
 	Person record.PersonID
 	Key    string // drivers.Card.Key of the card
+	Slot   uint16 // place of the template in every fingerprint module of the city
 	State  record.CredentialState
 	PIN    *record.PINRoot
 }
@@ -63,7 +64,10 @@ func Compile(c City, device record.DeviceID, version uint64, key record.Credenti
 		}
 	}
 	for _, card := range c.Cards {
-		out := record.Credential{ID: card.ID, Person: card.Person, Tag: key.Tag(card.Key), State: card.State}
+		out := record.Credential{ID: card.ID, Person: card.Person, Slot: card.Slot, State: card.State}
+		if card.Slot == 0 {
+			out.Tag = key.Tag(card.Key)
+		}
 		if card.PIN != nil && admitted[card.Person] {
 			out.PIN = card.PIN.Bind(key)
 		}

@@ -79,6 +79,16 @@ func credential(t *testing.T, p record.Policy, tag record.CredentialTag) record.
 	return record.Credential{}
 }
 
+// [T-23]: a finger travels as the number of its place, with no tag.
+func TestAFingerIsANumber(t *testing.T) {
+	c := kanmori()
+	c.Cards = append(c.Cards, policy.Card{ID: "F0007", Person: "P07", Slot: 7, State: record.CredentialActive})
+	found := credential(t, policy.Compile(c, "DC-31", 4, keyA), "")
+	if found != (record.Credential{ID: "F0007", Person: "P07", Slot: 7, State: record.CredentialActive}) {
+		t.Errorf("%+v", found)
+	}
+}
+
 // [T-19] [T-26] [000-7.1]: a device gets its own doors, rooms, hours and loans.
 func TestADeviceGetsWhatItNeeds(t *testing.T) {
 	p := policy.Compile(kanmori(), "DC-31", 4, keyA)

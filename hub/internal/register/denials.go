@@ -80,11 +80,15 @@ func doorBegins(tx Tx, f fact, d record.DoorState) error {
 
 // endsOf tells which states a fact ends.
 var endsOf = map[record.Kind][]record.Kind{
-	record.KindDoorClosed:   {record.KindForcedOpen, record.KindHeldOpen},
-	record.KindRearmed:      {record.KindFireRelease},
-	record.KindRoomReopened: {record.KindRoomClosed},
-	record.KindReaderOnline: {record.KindReaderOffline},
-	record.KindTamperEnded:  {record.KindTamper, record.KindWiringFault},
+	record.KindDoorClosed:    {record.KindForcedOpen, record.KindHeldOpen},
+	record.KindRearmed:       {record.KindFireRelease},
+	record.KindRoomReopened:  {record.KindRoomClosed},
+	record.KindReaderOnline:  {record.KindReaderOffline},
+	record.KindReaderTrusted: {record.KindReaderUntrusted},
+	record.KindTamperEnded:   {record.KindTamper, record.KindWiringFault},
+	record.KindInputActive:   {record.KindInputFault},
+	record.KindInputFault:    {record.KindInputActive},
+	record.KindInputCleared:  {record.KindInputActive, record.KindInputFault},
 }
 
 // doorEnds closes the rows of the states that are over.
@@ -114,35 +118,59 @@ func equipment(tx Tx, f fact, ended bool) error {
 	return addOpen(tx, f, n, true) // a cut cable is not an absent reader
 }
 
+// contact is an auxiliary contact that closed, came to rest, or whose wires are
+// cut or shorted. Each state ends the one before; every one but rest is an alarm:
+// what is wired to a controller is what somebody must be told of [001-3.1(1)].
+func contact(tx Tx, f fact) error {
+	var s record.InputState
+	if !f.into(&s) {
+		return unreadable(tx, f)
+	}
+	n := newDenial(f)
+	n.Kind, n.Reason, n.Room, n.Reader, n.Detail = f.Kind, record.Reason(s.Purpose), s.Room, record.ReaderID(s.Input), s.Detail
+	if f.Kind == record.KindInputCleared {
+		return endStates(tx, f, n)
+	}
+	if _, err := endOpen(tx, f, n); err != nil {
+		return err
+	}
+	return addOpen(tx, f, n, true)
+}
+
 // endStates closes the open rows a fact ends. An end whose beginning nobody saw
 // is a row of its own.
 func endStates(tx Tx, f fact, end Denial) error {
-	rows, err := tx.OpenRows(Denials, string(end.Room))
-	if err != nil {
+	found, err := endOpen(tx, f, end)
+	if err != nil || found {
 		return err
 	}
+	return addDenial(tx, f, end, false)
+}
+
+// endOpen closes the open rows a fact ends and tells whether there were any.
+func endOpen(tx Tx, f fact, end Denial) (found bool, err error) {
+	rows, err := tx.OpenRows(Denials, string(end.Room))
+	if err != nil {
+		return false, err
+	}
 	slices.SortFunc(rows, func(a, b store.RegisterRow) int { return cmp.Compare(a.Index, b.Index) })
-	found := false
 	for _, r := range rows {
 		if !slices.Contains(endsOf[f.Kind], record.Kind(r.Kind)) {
 			continue
 		}
 		d, err := denialRow(r)
 		if err != nil {
-			return err
+			return found, err
 		}
-		if d.Denial.Door != end.Door || d.Denial.Reader != end.Reader {
+		if d.Denial.Door != end.Door || d.Denial.Reader != end.Reader || d.Denial.Device != end.Device {
 			continue
 		}
 		found = true
 		if err := endState(tx, f, d, end.By); err != nil {
-			return err
+			return found, err
 		}
 	}
-	if found {
-		return nil
-	}
-	return addDenial(tx, f, end, false)
+	return found, nil
 }
 
 func endState(tx Tx, f fact, d DenialRow, by *ledger.Resolved) (err error) {

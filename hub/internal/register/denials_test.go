@@ -1,6 +1,7 @@
 package register_test
 
 import (
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -78,6 +79,9 @@ func TestSeverities(t *testing.T) {
 		{record.KindTamper, tamper, "alarm", true},           // [001-3.1(1)ウエ]
 		{record.KindWiringFault, tamper, "alarm", true},
 		{record.KindReaderOffline, reader, "alarm", true},
+		{record.KindReaderUntrusted, reader, "alarm", true},
+		{record.KindInputActive, record.InputState{Input: "leak1", Purpose: record.InputWaterLeak, Room: "R31"}, "alarm", true},
+		{record.KindInputFault, record.InputState{Input: "leak1", Purpose: record.InputWaterLeak, Room: "R31"}, "alarm", true},
 		{record.KindClockAnomaly, record.ClockSet{Why: "backwards"}, "record", false}, // [T-39]
 		{record.KindJournalFull, record.JournalFull{Lost: 4}, "alarm", false},
 		{record.KindLedgerDoubt, record.LedgerDoubt{Code: record.CodeLogForked}, "alarm", false},
@@ -111,6 +115,7 @@ func TestStatesEnd(t *testing.T) {
 	reader := record.ReaderState{Reader: "D31-in", Door: "D31", Room: "R31"}
 	other := record.ReaderState{Reader: "D31-out", Door: "D31", Room: "R31"}
 	tamper := record.TamperState{Door: "D31", Room: "R31"}
+	leak := record.InputState{Input: "leak1", Purpose: record.InputWaterLeak, Room: "R31"}
 	for _, c := range []struct {
 		begin, end record.Kind
 		body       any
@@ -120,7 +125,10 @@ func TestStatesEnd(t *testing.T) {
 		{record.KindFireRelease, record.KindRearmed, door("R31")},
 		{record.KindRoomClosed, record.KindRoomReopened, door("R31")},
 		{record.KindReaderOffline, record.KindReaderOnline, reader},
+		{record.KindReaderUntrusted, record.KindReaderTrusted, reader},
 		{record.KindTamper, record.KindTamperEnded, tamper},
+		{record.KindInputActive, record.KindInputCleared, leak},
+		{record.KindInputFault, record.KindInputCleared, leak},
 	} {
 		w := newTown(t)
 		w.device("DC-31", c.begin, c.body, at("10:00:00"))
@@ -137,6 +145,27 @@ func TestStatesEnd(t *testing.T) {
 		if rows := w.denials(); len(rows) != 1 || rows[0].Open || rows[0].Severity != register.SeverityRecord {
 			t.Errorf("%s alone: %+v", c.end, rows)
 		}
+	}
+}
+
+// [001-3.1(1)]: a contact is in one state at a time, and each contact is its own.
+func TestContactsOneStateAtATime(t *testing.T) {
+	w := newTown(t)
+	leak := record.InputState{Input: "leak1", Purpose: record.InputWaterLeak, Room: "R31"}
+	mains := record.InputState{Input: "mains", Purpose: record.InputMains}
+	w.device("DC-31", record.KindInputActive, leak, at("10:00:00"))
+	w.device("DC-31", record.KindInputActive, mains, at("10:00:10"))
+	w.device("DC-21", record.KindInputActive, mains, at("10:00:20")) // the same name on another board
+	w.device("DC-31", record.KindInputFault, leak, at("10:01:00"))   // and then the wire is cut
+	w.device("DC-31", record.KindInputCleared, mains, at("10:02:00"))
+	w.commit()
+	got := map[string]bool{}
+	for _, d := range w.denials() {
+		got[string(d.Denial.Device)+" "+register.KindLabel(record.Kind(d.Kind))+" "+register.Label(d.Denial.Reason)] = d.Open
+	}
+	want := map[string]bool{"DC-31 警報接点 漏水": false, "DC-31 接点配線異常 漏水": true, "DC-31 警報接点 停電": false, "DC-21 警報接点 停電": true}
+	if !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }
 
@@ -214,7 +243,7 @@ func TestLabels(t *testing.T) {
 		"room_closed": "閉室", "credential_lost": "紛失届済", "credential_revoked": "失効", "second_factor_missing": "第二要素なし",
 		"attempts_exceeded": "試行超過", "antipassback": "再入室矛盾", "exit_unconfirmed": "退室未確認", "exit_after_expiry": "許可満了後退室",
 		"exit_without_credential": "記録なし退室", "clock_anomaly": "時刻異常", "late_arrival": "遅延受信", "fire_release": "火災解錠",
-		"stop_order": "停止指示", "of_tomorrow": "of_tomorrow",
+		"stop_order": "停止指示", "biometric_mismatch": "照合不一致", "ups_low": "UPS電池低下", "of_tomorrow": "of_tomorrow",
 	} {
 		if got := register.Label(r); got != want {
 			t.Errorf("Label(%s) = %s, want %s", r, got, want)

@@ -18,6 +18,7 @@ var (
 		record.ReasonCredentialRevoked:   "失効",
 		record.ReasonSecondFactorMissing: "第二要素なし",
 		record.ReasonPINMismatch:         "暗証番号不一致",
+		record.ReasonBiometricMismatch:   "照合不一致",
 		record.ReasonAttemptsExceeded:    "試行超過",
 		record.ReasonAntiPassback:        "再入室矛盾",
 		record.ReasonClockAnomaly:        "時刻異常",
@@ -64,48 +65,60 @@ var (
 		"store_failed":        "記録の保存失敗",
 	}
 	kindWords = map[record.Kind]string{
-		record.KindEntered:         "入室",
-		record.KindExited:          "退室",
-		record.KindGranted:         "許可",
-		record.KindDenied:          "拒否",
-		record.KindExitFree:        "記録なし退室",
-		record.KindREX:             "退室釦",
-		record.KindForcedOpen:      "強制開扉",
-		record.KindHeldOpen:        "開放放置",
-		record.KindDoorClosed:      "閉扉",
-		record.KindKeyEntry:        "鍵による入室",
-		record.KindFireRelease:     "火災解錠",
-		record.KindFireEnded:       "火災信号終了",
-		record.KindRearmed:         "再施錠",
-		record.KindRoomClosed:      "閉室",
-		record.KindRoomReopened:    "閉室解除",
-		record.KindAttemptsSpent:   "試行超過",
-		record.KindReaderOffline:   "機器不通",
-		record.KindReaderOnline:    "機器復旧",
-		record.KindTamper:          "改ざん検知",
-		record.KindTamperEnded:     "改ざん検知終了",
-		record.KindWiringFault:     "配線異常",
-		record.KindClockAnomaly:    "時刻異常",
-		record.KindClockSet:        "時刻合わせ",
-		record.KindJournalFull:     "記録不能",
-		record.KindLedgerDoubt:     "台帳不一致",
-		record.KindPolicyActivated: "許可情報適用",
-		record.KindPolicyRejected:  "許可情報不採用",
-		record.KindOrderExecuted:   "指示実行",
-		record.KindOrderRejected:   "指示不実行",
-		record.KindBooted:          "起動",
-		record.KindEpochStarted:    "記録開始",
-		ledger.KindEvidenceGap:     "証跡欠落",
-		ledger.KindSecurityFinding: "不正通信等",
-		ledger.KindOpaqueEvent:     "読取不能の記録",
-		ledger.KindEntryByHand:     "手入力",
-		ledger.KindStayClosed:      "退室確認",
-		ledger.KindSignInFailed:    "サインイン失敗",
-		KindCatchUp:                "遅延受信",
+		record.KindEntered:            "入室",
+		record.KindExited:             "退室",
+		record.KindGranted:            "許可",
+		record.KindDenied:             "拒否",
+		record.KindExitFree:           "記録なし退室",
+		record.KindREX:                "退室釦",
+		record.KindForcedOpen:         "強制開扉",
+		record.KindHeldOpen:           "開放放置",
+		record.KindDoorClosed:         "閉扉",
+		record.KindKeyEntry:           "鍵による入室",
+		record.KindFireRelease:        "火災解錠",
+		record.KindFireEnded:          "火災信号終了",
+		record.KindRearmed:            "再施錠",
+		record.KindRoomClosed:         "閉室",
+		record.KindRoomReopened:       "閉室解除",
+		record.KindAttemptsSpent:      "試行超過",
+		record.KindReaderOffline:      "機器不通",
+		record.KindReaderOnline:       "機器復旧",
+		record.KindTamper:             "改ざん検知",
+		record.KindTamperEnded:        "改ざん検知終了",
+		record.KindWiringFault:        "配線異常",
+		record.KindReaderUntrusted:    "読取装置認証失敗",
+		record.KindReaderTrusted:      "読取装置認証復旧",
+		record.KindDoorEquipped:       "扉の装備",
+		record.KindReaderCommissioned: "読取装置の鍵設定",
+		record.KindTemplateEnrolled:   "照合情報登録",
+		record.KindTemplateDeleted:    "照合情報削除",
+		record.KindModuleWiped:        "照合情報全消去",
+		record.KindInputActive:        "警報接点",
+		record.KindInputCleared:       "警報接点復旧",
+		record.KindInputFault:         "接点配線異常",
+		record.KindClockAnomaly:       "時刻異常",
+		record.KindClockSet:           "時刻合わせ",
+		record.KindJournalFull:        "記録不能",
+		record.KindLedgerDoubt:        "台帳不一致",
+		record.KindPolicyActivated:    "許可情報適用",
+		record.KindPolicyRejected:     "許可情報不採用",
+		record.KindOrderExecuted:      "指示実行",
+		record.KindOrderRejected:      "指示不実行",
+		record.KindBooted:             "起動",
+		record.KindEpochStarted:       "記録開始",
+		ledger.KindEvidenceGap:        "証跡欠落",
+		ledger.KindSecurityFinding:    "不正通信等",
+		ledger.KindOpaqueEvent:        "読取不能の記録",
+		ledger.KindEntryByHand:        "手入力",
+		ledger.KindStayClosed:         "退室確認",
+		ledger.KindSignInFailed:       "サインイン失敗",
+		KindCatchUp:                   "遅延受信",
 	}
 	methodWords = map[record.Method]string{
 		record.MethodCard:    "カード",
 		record.MethodCardPIN: "カード+暗証番号",
+		record.MethodFinger:  "照合情報",
+		record.MethodCardBio: "カード+照合情報",
 		record.MethodKey:     "鍵",
 	}
 	qualityWords = map[record.TimeQuality]string{
@@ -118,6 +131,21 @@ var (
 		ResultDenied:      "拒否",
 		ResultUnconfirmed: "退室未確認",
 	}
+	inputWords = map[record.InputPurpose]string{
+		record.InputMains:         "停電",
+		record.InputUPSLow:        "UPS電池低下",
+		record.InputTemperature:   "温度異常",
+		record.InputWaterLeak:     "漏水",
+		record.InputIntrusion:     "侵入",
+		record.InputEmergencyCall: "非常呼出",
+		record.InputEmergencyExit: "非常口開扉",
+		record.InputCabinet:       "盤・ラックの開扉",
+	}
+	proofWords = map[record.Proof]string{
+		record.ProofUIDOnly:       "番号のみ",
+		record.ProofCryptographic: "暗号による証明",
+		record.ProofBiometric:     "照合情報",
+	}
 	severityWords = map[string]string{SeverityAlarm: "警報", SeverityRecord: "記録"}
 )
 
@@ -128,8 +156,11 @@ func word[K ~string](words map[K]string, k K) string {
 	return string(k)
 }
 
-// Label is the word of a 理由区分, or of what was found.
+// Label is the word of a 理由区分, of what was found, or of what a contact means.
 func Label(r record.Reason) string {
+	if w, ok := inputWords[record.InputPurpose(r)]; ok {
+		return w
+	}
 	if w, ok := findingWords[r]; ok {
 		return w
 	}
@@ -141,6 +172,9 @@ func KindLabel(k record.Kind) string { return word(kindWords, k) }
 
 // MethodLabel is the word of a 認証手段.
 func MethodLabel(m record.Method) string { return word(methodWords, m) }
+
+// ProofLabel is the word of what a reader can show of a card [T-22].
+func ProofLabel(p record.Proof) string { return word(proofWords, p) }
 
 // QualityLabel is the word of a 時刻品質.
 func QualityLabel(q record.TimeQuality) string { return word(qualityWords, q) }

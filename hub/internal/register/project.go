@@ -302,10 +302,12 @@ func apply(tx Tx, f fact) error {
 		return doorState(tx, f, doorBegins)
 	case record.KindDoorClosed, record.KindRearmed, record.KindRoomReopened:
 		return doorState(tx, f, doorEnds)
-	case record.KindReaderOffline, record.KindTamper, record.KindWiringFault:
+	case record.KindReaderOffline, record.KindReaderUntrusted, record.KindTamper, record.KindWiringFault:
 		return equipment(tx, f, false)
-	case record.KindReaderOnline, record.KindTamperEnded:
+	case record.KindReaderOnline, record.KindReaderTrusted, record.KindTamperEnded:
 		return equipment(tx, f, true)
+	case record.KindInputActive, record.KindInputFault, record.KindInputCleared:
+		return contact(tx, f)
 	case record.KindClockAnomaly, record.KindJournalFull, record.KindLedgerDoubt, record.KindPolicyRejected, record.KindOrderRejected,
 		ledger.KindOpaqueEvent:
 		return plain(tx, f)
