@@ -190,8 +190,30 @@ type doorView struct {
 	State                 mark
 	Device                deviceHealth
 	Known                 bool // its controller is enrolled
+	Fitted                []fittedReader
+	NumberOnly            bool // a copied card opens it [T-22]
 	Rearm, Close, Reopen  bool
 	RearmWhy, CloseWhyAll []Word
+}
+
+// fittedReader is one reader of a door in words.
+type fittedReader struct {
+	ID, Way, Proof, Driver string
+	Link                   mark
+}
+
+func fitted(e register.Equipped) (out []fittedReader) {
+	for _, r := range e.Readers {
+		f := fittedReader{ID: string(r.Reader), Way: "入", Proof: register.ProofLabel(r.Proof), Driver: r.Driver, Link: mark{"warn", "保護なし"}}
+		if r.Direction == record.DirectionOut {
+			f.Way = "出"
+		}
+		if r.Secure {
+			f.Link = mark{"ok", "保護あり"}
+		}
+		out = append(out, f)
+	}
+	return out
 }
 
 // Reasons of orders are codes: an order travels to a controller, and free text
@@ -207,11 +229,16 @@ func (c *console) doorsPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	equipped, err := c.Registers.Equipped(r.Context())
+	if err != nil {
+		return err
+	}
 	p := c.places(now)
 	views := []doorView{}
 	for _, d := range c.Directory.Doors(now) {
 		room := p.rooms[record.RoomCode(d.Room)]
 		v := doorView{Door: d.ID, Room: d.Room, RoomName: room.Name, Level: room.Level, State: mark{"unknown", "不明"}, RearmWhy: rearmReasons, CloseWhyAll: closeReasons}
+		v.Fitted, v.NumberOnly = fitted(equipped[record.DoorCode(d.ID)]), equipped[record.DoorCode(d.ID)].NumberOnly()
 		said := ""
 		for _, h := range devices {
 			if string(h.Device) == d.Controller {

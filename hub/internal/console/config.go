@@ -23,6 +23,8 @@ type Registers interface {
 	Denials(ctx context.Context, f store.RegisterFilter) ([]register.DenialRow, error)
 	// Occupants is who was inside at a moment.
 	Occupants(ctx context.Context, at time.Time) ([]register.Occupant, error)
+	// Equipped is what is fitted at the doors.
+	Equipped(ctx context.Context) (map[record.DoorCode]register.Equipped, error)
 }
 
 // Memory keeps sessions and failed sign-ins, and knows the devices. A

@@ -27,6 +27,9 @@ func TestPages(t *testing.T) {
 	w.event(record.KindEntered, enters("P07", "0000012345"), now.Add(-time.Hour))
 	w.event(record.KindDenied, record.Passage{Door: "D31", Room: "R31", Level: 3, Reason: record.ReasonUnknownCredential}, now.Add(-time.Minute))
 	w.event(record.KindForcedOpen, record.DoorState{Door: "D31", Room: "R31", Level: 3}, now)
+	w.event(record.KindDoorEquipped, record.DoorEquipped{Door: "D31", Readers: []record.ReaderFitted{
+		{Reader: "D31-in", Direction: record.DirectionIn, Driver: "wiegand", Proof: record.ProofUIDOnly},
+		{Reader: "D31-fp", Direction: record.DirectionIn, Driver: "fingerprint", Proof: record.ProofBiometric, Secure: true}}}, now) // [T-22]
 	row := "/registers/entry/R31/" + fiscalYear(now) + "/1"
 	for _, p := range append(paths, row, "/registers/denials/R31/"+fiscalYear(now)+"/1") {
 		checkPage(t, b, p)
@@ -36,7 +39,7 @@ func TestPages(t *testing.T) {
 		"/occupants":         {"𠮷田 誠", "総務課情報係"},
 		"/registers/entry":   {"𠮷田 誠", "…2345", "カード+暗証番号", "令和", "在室中"},
 		"/registers/denials": {"未登録", "強制開扉", "警報"},
-		"/doors":             {"施錠", "DC-31", "正常", "未登録"},
+		"/doors":             {"施錠", "DC-31", "正常", "未登録", "D31-fp", "照合情報", "保護あり", "番号のみのカードで入室する扉"},
 		row:                  {"退室を記入する", "000-7.2"},
 	} {
 		body := html.UnescapeString(b.page(path))

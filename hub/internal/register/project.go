@@ -306,6 +306,8 @@ func apply(tx Tx, f fact) error {
 		return equipment(tx, f, false)
 	case record.KindReaderOnline, record.KindReaderTrusted, record.KindTamperEnded:
 		return equipment(tx, f, true)
+	case record.KindDoorEquipped:
+		return equipped(tx, f)
 	case record.KindInputActive, record.KindInputFault, record.KindInputCleared:
 		return contact(tx, f)
 	case record.KindClockAnomaly, record.KindJournalFull, record.KindLedgerDoubt, record.KindPolicyRejected, record.KindOrderRejected,
