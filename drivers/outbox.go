@@ -15,9 +15,9 @@ const figuresPace = time.Second
 //
 //	talker ── Reading, Health ──▶ [ queue ] ── Deliver ──▶ Sink
 //
-// Readings and changes of state (online, tamper, power) keep their order and
-// are never dropped while the outbox has room; counters alone are told at most
-// once a second.
+// Readings and changes of state (online, secure, refused, tamper, power) keep
+// their order and are never dropped while the outbox has room; counters alone
+// are told at most once a second.
 type Outbox struct {
 	items chan item
 	stir  chan struct{} // one slot: last changed and is not queued
@@ -64,7 +64,8 @@ func (o *Outbox) Reading(ctx context.Context, r Reading) error {
 func (o *Outbox) Health(h Health) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	moved := !o.told || h.Online != o.last.Online || h.Tamper != o.last.Tamper || h.PowerFail != o.last.PowerFail
+	moved := !o.told || h.Online != o.last.Online || h.Secure != o.last.Secure || h.Refused != o.last.Refused ||
+		h.Tamper != o.last.Tamper || h.PowerFail != o.last.PowerFail
 	figures := h.Noise != o.last.Noise || h.Retries != o.last.Retries || h.Detail != o.last.Detail
 	o.told, o.last = true, h
 	if moved {
