@@ -16,3 +16,6 @@ func Mono() time.Duration { return time.Since(start) }
 
 // FileSystem is known on Linux only.
 func FileSystem(string) string { return "unknown" }
+
+// CPU is known on Linux only.
+func CPU() time.Duration { return 0 }
