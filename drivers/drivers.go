@@ -56,7 +56,13 @@ const (
 )
 
 // Reading is one presentation: a card, typed keys or a finger. Exactly one of
-// Card, Keys and Finger is set.
+// Card, Keys, Finger and Claim is set.
+//
+// Claim is the number of a card that did not prove itself at a reader whose
+// settings demand it: cloned, of another issuer, or taken away too soon. It is
+// kept apart from Card so that whoever does not look at it cannot let it in. It
+// is never matched for an entry, only named in the refusal; Proof is what it
+// did show, ProofUIDOnly [T-22].
 type Reading struct {
 	Reader        string        // the reader's ID in the settings, for example "D31-in"
 	Proof         Proof         //
@@ -64,6 +70,7 @@ type Reading struct {
 	Card          Card          //
 	Keys          Keys          //
 	Finger        Finger        //
+	Claim         Card          // refused: demanded proof was not given
 	At            time.Duration // clock.Mono() of the last bit or byte
 }
 
