@@ -25,6 +25,8 @@ step need scripts/need.sh systemd-analyze strace chromium fonts-ja
 step lint make --no-print-directory lint
 step build make --no-print-directory build build-all
 step unit make --no-print-directory unit
+# What comes over a wire is fuzzed a little every time; `make fuzz` does it well.
+step fuzz env FUZZTIME=2s FUZZPACKETS=0 FUZZDIRS="drivers firmware-sim" scripts/fuzz.sh
 step e2e make --no-print-directory e2e
 step smoke make --no-print-directory smoke
 step clean clean
