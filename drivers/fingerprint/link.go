@@ -1,0 +1,390 @@
+package fingerprint
+
+import (
+	"fmt"
+	"time"
+
+	"sekimori/drivers"
+)
+
+const (
+	maxTries   = 3                      // of one command
+	absentWait = 500 * time.Millisecond // between looks for an absent module
+	refuseWait = 5 * time.Second        // before the same password is offered again
+	againWait  = 100 * time.Millisecond // after silence: a module that starts up needs 200 ms
+	proveEvery = 30 * time.Second       // the password is verified again, for modules that forget it silently
+	strayEvery = time.Second            // the same after noise: a noisy wire must not keep the module from looking for fingers
+)
+
+// phase is how far the link has come. Silence, damage and a module that wants its
+// password lead back to verifying; what was being asked is kept if the module may
+// only have been slow.
+//
+//	verifying ── VfyPwd ok ──▶ reading ── parameters ──▶ talking ◀── next.then ──┐
+//	 ▲  │ wrong password        ▲   │ other level          │  └──── next.ask ─────┘
+//	 │  └─ Refused, 5 s         └ levelling                │
+//	 └──────────── silence · NeedPassword · the port ◀─────┘
+//
+// ReadSysPara is in the way on purpose. Its answer is longer than any other and a
+// module answers in order, so once it is heard no late answer of before can be
+// taken for a timely one: that of a forgotten search for that of a deletion.
+type phase uint8
+
+const (
+	verifying phase = iota
+	reading
+	levelling
+	talking
+)
+
+// link is the conversation with one module as a pure state machine: step takes
+// what happened and returns what to do.
+type link struct {
+	cfg    Config
+	health drivers.Health
+	about  Parameters
+
+	phase   phase
+	tries   int  // of this phase's command
+	doubt   bool // the module was silent to next.ask and is being proven
+	settled bool // an attempt to open has ended, so acts know where they stand
+	level   bool // the security level was set since the module came back
+
+	next   move
+	asked  int   // how often next.ask was sent
+	acting *task // next belongs to it
+
+	due    time.Duration // ask no sooner
+	proven time.Duration // when the password was verified last
+	stray  bool          // something came unasked: a module that starts up says so, an exchanged one too
+	signal *drivers.Signal
+	dark   bool // the module has no ring
+}
+
+// The inputs of step.
+type (
+	input any
+	turn  struct{}                // it is due: ask
+	heard struct{ packet Packet } // something came
+	quiet struct{}                // the window has passed without the answer
+	noisy struct{ runs uint64 }   // bytes that were no packet
+	gone  struct{ err error }     // the port failed
+	show  struct{ signal drivers.Signal }
+	begin struct{ task task } // canBegin said yes
+	leave struct{ err error } // the act's caller has gone away
+)
+
+// effects are what step wants done.
+type effects struct {
+	send   []byte
+	window time.Duration
+	listen bool // that was not the answer: go on listening
+	finger drivers.Finger
+	step   Step
+	ended  *outcome // of the act
+}
+
+func newLink(cfg Config) link {
+	return link{cfg: cfg, health: drivers.Health{Reader: cfg.Reader}, next: watch(facts{})}
+}
+
+func (l link) step(in input, now time.Duration) (link, effects) {
+	switch in := in.(type) {
+	case turn:
+		return l.turn(now)
+	case heard:
+		return l.heard(in.packet, now)
+	case quiet:
+		return l.quiet(now)
+	case noisy:
+		l.health.Noise += in.runs
+		l.stray = true
+	case gone:
+		return l.offline(in.err.Error(), now, 0)
+	case show:
+		l.signal = &in.signal
+	case begin:
+		return l.begin(in.task, now)
+	case leave:
+		if l.acting != nil && l.phase == talking && l.next.waits {
+			return l.finish(outcome{err: in.err}, effects{}, now)
+		}
+	}
+	return l, effects{}
+}
+
+// command is what is asked in this phase.
+func (l link) command() Command {
+	switch l.phase {
+	case verifying:
+		if l.cfg.Password == nil {
+			return VerifyPassword(factory)
+		}
+		return VerifyPassword(*l.cfg.Password)
+	case reading:
+		return ReadParameters()
+	case levelling:
+		return SetSecurityLevel(l.cfg.SecurityLevel)
+	}
+	return l.next.ask
+}
+
+func (l link) turn(now time.Duration) (link, effects) {
+	if l.phase == talking {
+		if l.next.rest && l.acting == nil {
+			l = l.between(now)
+		}
+		l.asked++
+	}
+	c := l.command()
+	return l, effects{send: c.Packet(l.cfg.Address).Append(nil), window: c.Window()}
+}
+
+// between puts what is due between two touches before the next look.
+func (l link) between(now time.Duration) link {
+	kept := l.next
+	switch {
+	case now-l.proven >= proveEvery, l.stray && now-l.proven >= strayEvery:
+		l.proven, l.stray = now, false
+		l.next = move{ask: l.verify(), lift: kept.lift, then: func(r reply, _ time.Duration) move {
+			if !r.is(OK) {
+				return move{lost: "the module does not verify its password"}
+			}
+			return kept
+		}}
+	case l.signal != nil && !l.dark:
+		light := AuraLED(lights[*l.signal])
+		l.next = move{ask: light, mode: once, lift: kept.lift, then: func(r reply, _ time.Duration) move {
+			kept.dark = !r.is(OK)
+			return kept
+		}}
+		l.signal = nil
+	default:
+		return l
+	}
+	l.asked = 0
+	return l
+}
+
+func (l link) verify() Command {
+	l.phase = verifying
+	return l.command()
+}
+
+func (l link) heard(p Packet, now time.Duration) (link, effects) {
+	a, err := ParseAnswer(l.command(), p)
+	if err == nil && p.Address != l.cfg.Address {
+		err = fmt.Errorf("an answer of address %08x", p.Address)
+	}
+	if err != nil {
+		l.health.Noise++
+		l.health.Detail = err.Error()
+		return l, effects{listen: true}
+	}
+	l.health.Frames++
+	switch {
+	case l.phase == verifying:
+		return l.verified(a, now)
+	case l.phase == reading:
+		return l.read(a, now)
+	case l.phase == levelling:
+		l.phase, l.tries, l.level = reading, 0, true
+		return l, effects{}
+	case l.next.mode == bare:
+	case a.Code == WrongPassword, a.Code == NeedPassword:
+		return l.interrupted(now)
+	case a.Code == BadPacket && l.next.mode == steady && l.asked < maxTries:
+		l.health.Retries++
+		return l, effects{}
+	}
+	return l.enter(l.next.then(reply{Answer: a}, now), now)
+}
+
+func (l link) verified(a Answer, now time.Duration) (link, effects) {
+	switch a.Code {
+	case OK:
+		l.phase = reading
+		return l, effects{}
+	case WrongPassword:
+		return l.refused(now)
+	}
+	return l.fault(fmt.Sprintf("the module answered VfyPwd with %q", a.Code), now)
+}
+
+func (l link) read(a Answer, now time.Duration) (link, effects) {
+	if a.Code == WrongPassword {
+		return l.refused(now) // to VfyPwd: what was taken for its answer was an older one
+	}
+	if a.Code != OK {
+		return l.fault(fmt.Sprintf("the module answered ReadSysPara with %q", a.Code), now)
+	}
+	about, err := a.Parameters()
+	if err != nil {
+		return l.fault(err.Error(), now)
+	}
+	l.about = about
+	if want := uint16(l.cfg.SecurityLevel); want != 0 && want != about.SecurityLevel && !l.level {
+		l.phase, l.tries = levelling, 0
+		return l, effects{}
+	}
+	return l.opened(now)
+}
+
+// opened goes on with what was asked before a silence, or begins to watch.
+func (l link) opened(now time.Duration) (link, effects) {
+	l.health.Online, l.health.Refused, l.health.Secure = true, false, l.cfg.Password != nil
+	l.health.Detail = ""
+	if want := uint16(l.cfg.SecurityLevel); want != 0 && want != l.about.SecurityLevel {
+		l.health.Detail = fmt.Sprintf("the module stays at security level %d, %d is wanted", l.about.SecurityLevel, want)
+	}
+	l.phase, l.tries, l.settled, l.proven, l.stray = talking, 0, true, now, false
+	if !l.doubt {
+		l.next = l.afresh()
+		return l, effects{}
+	}
+	l.doubt = false
+	if l.next.mode == once || l.asked >= maxTries {
+		return l.enter(l.next.then(reply{silent: true}, now), now)
+	}
+	l.health.Retries++
+	return l, effects{}
+}
+
+// afresh is the watch from its beginning; a touch that was already told is
+// waited out.
+func (l link) afresh() move {
+	m := watch(facts{capacity: l.about.Capacity})
+	if l.next.lift {
+		m = awaitLift(facts{capacity: l.about.Capacity})
+	}
+	m.after = 0
+	return m
+}
+
+func (l link) quiet(now time.Duration) (link, effects) {
+	switch {
+	case l.phase != talking:
+		return l.fault("the module does not answer", now)
+	case l.next.mode != bare:
+		l.doubt, l.phase, l.tries, l.due = true, verifying, 0, now
+	case l.asked >= maxTries:
+		return l.enter(l.next.then(reply{silent: true}, now), now)
+	default:
+		l.health.Retries++
+		l.due = now + againWait
+	}
+	return l, effects{}
+}
+
+// fault is a failure on the way to talking: a module that was online is tried
+// again at once, an absent one now and then.
+func (l link) fault(detail string, now time.Duration) (link, effects) {
+	l.tries++
+	if l.health.Online && l.tries < maxTries {
+		l.phase, l.due = verifying, now+againWait
+		l.health.Retries++
+		return l, effects{}
+	}
+	return l.offline(detail, now, absentWait)
+}
+
+func (l link) offline(detail string, now, wait time.Duration) (link, effects) {
+	l.health.Online, l.health.Detail = false, detail
+	l.dark = false // another module may come back
+	l, e := l.abandon(ErrOffline, now+wait)
+	l.settled = true
+	return l, e
+}
+
+// refused is an alarm. The same password is offered again later, in case the
+// right module is put back; no other one is [T-23].
+func (l link) refused(now time.Duration) (link, effects) {
+	l.health.Online, l.health.Refused = true, true
+	l.health.Detail = "the module refuses this host's password: it was exchanged, or belongs to another host"
+	if l.cfg.Password == nil {
+		l.health.Detail = "the module is bound to another host, or its password is not in the settings"
+	}
+	l, e := l.abandon(ErrRefused, now+refuseWait)
+	l.settled = true
+	return l, e
+}
+
+// interrupted is a module that wants its password in the middle of a
+// conversation: it was reset, and its buffers are empty.
+func (l link) interrupted(now time.Duration) (link, effects) {
+	l.health.Detail = "the module was reset"
+	l, e := l.abandon(ErrInterrupted, now)
+	l.settled = false
+	return l, e
+}
+
+// abandon goes back to verifying at due and ends the act with err.
+func (l link) abandon(err error, due time.Duration) (link, effects) {
+	var e effects
+	if l.acting != nil {
+		e.ended = &outcome{err: err}
+		l.acting = nil
+	}
+	l.health.Secure = false
+	l.phase, l.tries, l.doubt, l.level, l.due = verifying, 0, false, false, due
+	return l, e
+}
+
+// enter makes m the next move and tells its news.
+func (l link) enter(m move, now time.Duration) (link, effects) {
+	e := effects{finger: m.finger, step: m.step}
+	if m.retry {
+		l.health.Retries++
+	}
+	if m.noise != "" {
+		l.health.Noise++
+		l.health.Detail = m.noise
+	}
+	l.dark = l.dark || m.dark
+	switch {
+	case m.lost != "":
+		return l.offline(m.lost, now, absentWait)
+	case m.end != nil:
+		return l.finish(*m.end, e, now)
+	}
+	m.news = news{}
+	l.next, l.asked, l.due = m, 0, now+m.after
+	return l, e
+}
+
+// finish ends the act. The finger that was enrolled is still there: it must not
+// open the door.
+func (l link) finish(o outcome, e effects, now time.Duration) (link, effects) {
+	e.ended = &o
+	bind := l.acting.bind
+	l.acting = nil
+	l.next = awaitLift(facts{capacity: l.about.Capacity})
+	l.asked, l.due = 0, now
+	if bind != nil {
+		if o.err == nil {
+			l.cfg.Password = bind
+		}
+		l.phase, l.tries, l.settled, l.level = verifying, 0, false, false
+	}
+	return l, e
+}
+
+// canBegin tells whether t's turn has come, or why it never will.
+func (l link) canBegin(t task) (now bool, never error) {
+	switch {
+	case l.acting != nil || !l.settled || l.doubt:
+		return false, nil
+	case !l.health.Online:
+		return false, ErrOffline
+	case l.phase == talking:
+		return l.next.rest, nil
+	case t.bind == nil && l.health.Refused:
+		return false, ErrRefused
+	}
+	return l.health.Refused, nil
+}
+
+func (l link) begin(t task, now time.Duration) (link, effects) {
+	l.acting, l.phase, l.tries = &t, talking, 0
+	return l.enter(t.begin(facts{capacity: l.about.Capacity}), now)
+}
