@@ -44,6 +44,47 @@ type Rig struct {
 	Authenticated bool // readings must say that the link is authenticated, or that it is not
 	NoKeys        bool // the hardware has no keypad: Press is not called
 	NoTamper      bool // the hardware has no tamper contact: SetTamper is not called
+
+	// A fingerprint reader: Device is a Toucher too, fingers are presented instead
+	// of cards, and Present is not called. Stranger is nobody's.
+	Finger, Stranger drivers.Finger
+}
+
+// Toucher is a Device with a sensor for fingers. Several touches queue up, and
+// each finger is lifted before the next.
+type Toucher interface{ Touch(drivers.Finger) }
+
+// shown is what was presented, or read: a card, or a finger without its score.
+type shown struct {
+	card drivers.Card
+	read bool   // a finger was read
+	slot uint16 // where it is enrolled
+}
+
+func shownBy(c drivers.Card, f drivers.Finger) shown {
+	slot, _ := f.Slot()
+	return shown{c, !f.IsZero(), slot}
+}
+
+// present holds the rig's card or finger before the reader, or the other one.
+func (r Rig) present(other bool) shown {
+	card, finger := r.Card, r.Finger
+	if other {
+		card, finger = r.Other, r.Stranger
+	}
+	if finger.IsZero() {
+		r.Device.Present(card)
+		return shownBy(card, finger)
+	}
+	r.Device.(Toucher).Touch(finger)
+	return shownBy(drivers.Card{}, finger)
+}
+
+func (r Rig) proof() drivers.Proof {
+	if r.Finger.IsZero() {
+		return drivers.ProofUIDOnly
+	}
+	return drivers.ProofBiometric
 }
 
 // Run runs the suite; rig makes a fresh one for each check, inside its bubble.
@@ -154,11 +195,11 @@ func ready(t *testing.T, rec *Recorder) {
 	until(t, 3*time.Second, "the reader to be online", func() bool { return rec.Last().Online })
 }
 
-func cardsOf(rs []drivers.Reading) []drivers.Card {
-	var out []drivers.Card
+func readOf(rs []drivers.Reading) []shown {
+	var out []shown
 	for _, r := range rs {
-		if !r.Card.IsZero() {
-			out = append(out, r.Card)
+		if !r.Card.IsZero() || !r.Finger.IsZero() {
+			out = append(out, shownBy(r.Card, r.Finger))
 		}
 	}
 	return out
@@ -171,25 +212,20 @@ func inOrder(t *testing.T, r Rig) {
 	want := presentMany(r, 20)
 	until(t, 20*time.Second, "20 readings", func() bool { return len(rec.Readings()) >= len(want) })
 	time.Sleep(time.Second)
-	if got := cardsOf(rec.Readings()); !slices.Equal(got, want) {
-		t.Errorf("%d cards came out of order or twice", len(got))
+	if got := readOf(rec.Readings()); !slices.Equal(got, want) {
+		t.Errorf("%d presentations came out of order or twice", len(got))
 	}
 	for i, x := range rec.Readings() {
-		if x.Reader != r.ID || x.Proof != drivers.ProofUIDOnly || x.Authenticated != r.Authenticated || !x.Keys.IsZero() || x.At <= 0 {
+		if x.Reader != r.ID || x.Proof != r.proof() || x.Authenticated != r.Authenticated || !x.Keys.IsZero() || x.At <= 0 {
 			t.Errorf("reading %d is %+v of reader %q", i, x, r.ID)
 		}
 	}
 }
 
-func presentMany(r Rig, n int) []drivers.Card {
-	var want []drivers.Card
+func presentMany(r Rig, n int) []shown {
+	var want []shown
 	for i := range n {
-		c := r.Card
-		if i%3 == 1 {
-			c = r.Other
-		}
-		want = append(want, c)
-		r.Device.Present(c)
+		want = append(want, r.present(i%3 == 1))
 	}
 	return want
 }
@@ -200,8 +236,8 @@ func slowSink(t *testing.T, r Rig) {
 	ready(t, rec)
 	want := presentMany(r, 40)
 	until(t, 2*time.Minute, "40 readings", func() bool { return len(rec.Readings()) >= len(want) })
-	if got := cardsOf(rec.Readings()); !slices.Equal(got, want) {
-		t.Errorf("%d cards came out of order or twice", len(got))
+	if got := readOf(rec.Readings()); !slices.Equal(got, want) {
+		t.Errorf("%d presentations came out of order or twice", len(got))
 	}
 	for _, h := range rec.Healths()[1:] {
 		if !h.Online && rec.Healths()[0].Online {
@@ -221,7 +257,7 @@ func promptStop(t *testing.T, r Rig) {
 	}
 	n := len(rec.Readings())
 	r.Device.Plug(true)
-	r.Device.Present(r.Card)
+	r.present(false)
 	time.Sleep(5 * time.Second)
 	if len(rec.Readings()) != n {
 		t.Error("a reading came after Run had returned")
@@ -233,7 +269,7 @@ func runAgain(t *testing.T, r Rig) {
 		rec := &Recorder{}
 		stop := start(t, r, rec)
 		ready(t, rec)
-		r.Device.Present(r.Card)
+		r.present(false)
 		until(t, 5*time.Second, "a reading", func() bool { return len(rec.Readings()) == 1 })
 		stop()
 	}
@@ -250,8 +286,8 @@ func online(t *testing.T, r Rig) {
 	}
 	r.Device.Plug(true)
 	until(t, 3*time.Second, "the reader to be online again", func() bool { return rec.Last().Online })
-	r.Device.Present(r.Card)
-	until(t, 3*time.Second, "a reading after the return", func() bool { return slices.Equal(cardsOf(rec.Readings()), []drivers.Card{r.Card}) })
+	want := []shown{r.present(false)}
+	until(t, 3*time.Second, "a reading after the return", func() bool { return slices.Equal(readOf(rec.Readings()), want) })
 	for _, h := range rec.Healths() {
 		if h.Reader != r.ID {
 			t.Errorf("health of reader %q, want %q", h.Reader, r.ID)
@@ -295,6 +331,9 @@ func feedback(t *testing.T, r Rig) {
 }
 
 func exactBits(t *testing.T, r Rig) {
+	if !r.Finger.IsZero() {
+		return // a finger has no bits; its slot is compared in every check
+	}
 	if r.Card.Bits()[0]&0x80 != 0 {
 		t.Fatal("the rig's card has no leading zero bit, so this check would prove nothing")
 	}
