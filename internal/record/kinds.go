@@ -100,6 +100,7 @@ const (
 	ReasonSecondFactorMissing Reason = "second_factor_missing" // 第二要素なし
 	ReasonPINMismatch         Reason = "pin_mismatch"          // 暗証番号不一致
 	ReasonBiometricMismatch   Reason = "biometric_mismatch"    // 照合不一致
+	ReasonUnproven            Reason = "proof_missing"         // 真正性未確認: the card did not prove itself where that is demanded [T-22]
 	ReasonAttemptsExceeded    Reason = "attempts_exceeded"     // 試行超過
 	ReasonAntiPassback        Reason = "antipassback"          // 再入室矛盾
 	ReasonClockAnomaly        Reason = "clock_anomaly"         // 時刻異常

@@ -71,7 +71,7 @@ var (
 		record.KindJournalFull, record.KindLedgerDoubt, ledger.KindEvidenceGap, ledger.KindSecurityFinding, ledger.KindSignInFailed},
 		func(k record.Kind) Word { return Word{string(k), register.KindLabel(k)} })
 	reasons = each([]record.Reason{record.ReasonUnknownCredential, record.ReasonNoPermit, record.ReasonPermitExpired, record.ReasonOutsideSchedule,
-		record.ReasonRoomClosed, record.ReasonCredentialLost, record.ReasonCredentialRevoked, record.ReasonSecondFactorMissing, record.ReasonPINMismatch, record.ReasonBiometricMismatch,
+		record.ReasonRoomClosed, record.ReasonCredentialLost, record.ReasonCredentialRevoked, record.ReasonSecondFactorMissing, record.ReasonPINMismatch, record.ReasonBiometricMismatch, record.ReasonUnproven,
 		record.ReasonAttemptsExceeded, record.ReasonAntiPassback, record.ReasonClockAnomaly, record.ReasonPolicyStale, record.ReasonNoPolicy,
 		record.ReasonJournalFull, record.ReasonStopped}, reason)
 )

@@ -19,6 +19,7 @@ var (
 		record.ReasonSecondFactorMissing: "第二要素なし",
 		record.ReasonPINMismatch:         "暗証番号不一致",
 		record.ReasonBiometricMismatch:   "照合不一致",
+		record.ReasonUnproven:            "真正性未確認",
 		record.ReasonAttemptsExceeded:    "試行超過",
 		record.ReasonAntiPassback:        "再入室矛盾",
 		record.ReasonClockAnomaly:        "時刻異常",
