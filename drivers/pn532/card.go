@@ -9,13 +9,13 @@ import (
 	"sekimori/drivers/pn532/ev2"
 )
 
-// A card at the edge of the field is heard now and then. It has gone when it was
-// not seen for goneAfter; another one counts only when it was not seen for
-// swapAfter, so that two cards in one purse do not take turns.
-const (
-	goneAfter = 400 * time.Millisecond
-	swapAfter = 150 * time.Millisecond
-)
+// goneAfter is how long a card must not have been seen to have gone: one at the
+// edge of the field is heard now and then.
+const goneAfter = 400 * time.Millisecond
+
+// missesToSwap is how many whole looks must have missed a card before another
+// one counts, so that two cards in one purse do not take turns.
+const missesToSwap = 1
 
 // maxAttempts is how often a card may be taken away in the middle of its proof
 // and come back, within one presentation.
@@ -31,7 +31,8 @@ type held struct {
 	told     bool // its one reading has been given
 	target   Target
 	seen     time.Duration // when it was last listed
-	attempts int
+	misses   int           // whole looks that did not see it since
+	attempts int           // to prove itself, that were torn off
 	key      ev2.Key
 	first    []byte // its answer to the first authentication command
 	hand     ev2.Handshake
@@ -51,10 +52,10 @@ func (l *Link) listed(e *Effects, data []byte, now time.Duration) {
 		l.health.Detail = err.Error()
 	case !ok:
 	case l.card.here && l.card.target.same(target):
-		l.card.target, l.card.seen = target, now
+		l.card.target, l.card.seen, l.card.misses = target, now, 0
 		l.ask(e, now)
 		return
-	case l.card.here && now-l.card.seen < swapAfter:
+	case l.card.here && l.card.misses < missesToSwap:
 	default:
 		l.forget(e, now)
 		l.card = held{here: true, target: target, seen: now}
@@ -65,17 +66,18 @@ func (l *Link) listed(e *Effects, data []byte, now time.Duration) {
 		l.then(actList, now)
 		return
 	}
+	l.card.misses++
 	if l.card.here && now-l.card.seen >= goneAfter {
 		l.forget(e, now)
 	}
 	l.rest(now)
 }
 
-// rest waits for the next look. A card that was listed must first lose its
-// power, or it would not answer again.
+// rest waits for the next look. A card that was listed, or may have been while
+// the answer was lost, must first lose its power, or it would not answer again.
 func (l *Link) rest(now time.Duration) {
 	l.listen = 0
-	if l.card.here {
+	if l.card.here || l.stale {
 		l.then(actRelease, now+l.cfg.Poll)
 		return
 	}

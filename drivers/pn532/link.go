@@ -74,7 +74,8 @@ type Link struct {
 	next     act // what to send when due
 	due      time.Duration
 	ex       exchange
-	listen   int // index of the technology to look for next
+	listen   int  // index of the technology to look for next
+	stale    bool // a card may be active that nobody has heard of
 	stumbles int
 	card     held
 	about    Firmware
@@ -253,6 +254,7 @@ func (l *Link) window() time.Duration {
 func (l *Link) late(e *Effects, now time.Duration) {
 	l.ex.tries++
 	l.health.Retries++
+	l.stale = l.stale || l.ex.act == actList
 	if l.ex.act.once() || l.ex.tries >= maxTries {
 		failed := l.ex
 		l.ex = exchange{}
@@ -293,14 +295,13 @@ func (l *Link) answered(e *Effects, a act, data []byte, now time.Duration) {
 	case actFirmware:
 		l.identify(data, now)
 	case actRetries:
-		l.listen = 0
-		l.then(actList, now)
+		l.then(actFieldOff, now)
 	case actList:
 		l.listed(e, data, now)
 	case actRelease:
 		l.then(actFieldOff, now)
 	case actFieldOff:
-		l.listen = 0
+		l.listen, l.stale = 0, false
 		l.then(actList, now+fieldRest)
 	default:
 		l.cardSaid(e, a, data, now)
