@@ -1,40 +1,54 @@
-// Package osdp talks OSDP 2.x in clear text, as the controller, to the readers
-// of one RS-485 bus.
+// Package osdp talks OSDP 2.x, as the controller, to the readers of one RS-485
+// bus: in clear text, or with a key under the secure channel and nothing else.
 //
 //	bytes ── Scanner ── Frame ── Link (one per address, pure) ── Readings, Health
 //	            ▲                  │
 //	            └──── Bus ─────────┘  one goroutine owns the port and all links
 //
 // Vocabulary: ACU, the controller (this program); PD, the reader; POLL, the
-// question "anything to report?" that a reader needs to say anything at all.
+// question "anything to report?" that a reader needs to say anything at all;
+// SCBK, a reader's own key; SCBK-D, the published key of new readers.
 //
 // The bus gives each turn to the link that has waited longest beyond its due
-// time. After an event a reader is due at once, until its queue is empty; then
-// every Poll for a minute, and less often when nobody is about. An absent reader costs little: it is probed once a
-// second at most, and while others wait mostly with a short window.
+// time. While people are about (an event within half a minute) a reader is
+// polled back-to-back; at rest now and then. Absent readers are probed in turn,
+// one a second on the whole bus.
 //
-// Secure channel is not spoken: an answer that has a security block is rejected
-// and counted. A card number on a clear-text bus can be copied by anybody who
-// reaches the wires, so every reading says Authenticated false.
+// Whether a reader is secure is settled by its settings: one with a Key is
+// never polled in clear text, never offered SCBK-D and never sent a key. If it
+// cannot prove its key, or a message is forged, Health says Refused and the same
+// handshake is tried again with growing pauses. Keys are given to readers by
+// Bus.Commission alone. In clear text a card number can be copied by anybody who
+// reaches the wires, so such readings say Authenticated false.
 package osdp
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sekimori/drivers"
 	"sekimori/drivers/line"
 )
 
-// DefaultPoll is the time between two polls of a reader in the minute after an
-// event; a bus at rest takes two and a half
-// times that. Half of it, on average, is how long a
+// Bauds are the speeds of the standard.
+var Bauds = []int{9600, 19200, 38400, 57600, 115200, 230400}
+
+// Times between two polls of one reader. Half of it, on average, is how long a
 // card waits to be asked for; all of it is processor time, since every poll is
-// two wake-ups of a sleeping machine.
-const DefaultPoll = 25 * time.Millisecond
+// two or three wake-ups of a sleeping machine.
+const (
+	// DefaultPoll is for while people are about. Below 57600 baud an exchange
+	// takes longer than that, so polls follow each other without a pause.
+	DefaultPoll = 4 * time.Millisecond
+	// DefaultRest is for when nobody is.
+	DefaultRest = 100 * time.Millisecond
+)
 
 // defaultInterChar ends a frame that stopped in the middle. The specification's
 // 20 ms would cut frames in two behind USB adapters, which deliver in portions.
@@ -42,27 +56,34 @@ const defaultInterChar = 150 * time.Millisecond
 
 // Config is one bus.
 type Config struct {
-	Baud      int            // the port's, for the time bytes take: 9600 to 230400
-	Poll      time.Duration  // time between polls in the minute after an event, less often at rest; default DefaultPoll
+	Baud      int            // the port's, one of Bauds
+	Poll      time.Duration  // between polls of a reader while people are about; default DefaultPoll
+	Rest      time.Duration  // the same when nobody is; default DefaultRest
 	InterChar time.Duration  // longest pause inside an answer; default 150 ms
 	Readers   []ReaderConfig // at least one
+	Log       *slog.Logger   // told of commissioning; default slog.Default()
 }
 
 // ReaderConfig is one address of a bus.
 type ReaderConfig struct {
-	Reader   string // ID in readings
-	Address  byte   // 0 to 126
-	Checksum bool   // use the one-byte checksum for readers that have no CRC
-	NoMark   bool   // send no idle byte before commands
+	Reader    string // ID in readings
+	Address   byte   // 0 to 126
+	Checksum  bool   // use the one-byte checksum for readers that have no CRC
+	NoMark    bool   // send no idle byte before commands
+	Key       *Key   // its own key: secure channel only; nil: clear text
+	Biometric bool   // it compares fingers: its driver is a drivers.Matcher
 }
 
 func (c Config) check() error {
 	var faults []error
-	if c.Baud < 1200 || c.Baud > 1000000 {
-		faults = append(faults, fmt.Errorf("baud %d", c.Baud))
+	if !slices.Contains(Bauds, c.Baud) {
+		faults = append(faults, fmt.Errorf("baud %d: want one of %v", c.Baud, Bauds))
 	}
-	if c.Poll < 0 || c.Poll > offlineAfter/4 {
-		faults = append(faults, fmt.Errorf("poll %v: want at most %v", c.Poll, offlineAfter/4))
+	if c.Poll < 0 || c.Poll > goneAfter/4 {
+		faults = append(faults, fmt.Errorf("poll %v: want at most %v", c.Poll, goneAfter/4))
+	}
+	if c.Rest < 0 || c.Rest > goneAfter/4 {
+		faults = append(faults, fmt.Errorf("rest %v: want at most %v", c.Rest, goneAfter/4))
 	}
 	if c.InterChar < 0 {
 		faults = append(faults, fmt.Errorf("inter-character time %v", c.InterChar))
@@ -78,6 +99,11 @@ func (c Config) check() error {
 		if r.Address > maxAddress || addrs[r.Address] {
 			faults = append(faults, fmt.Errorf("reader %q: address %d is above %d or used twice", r.Reader, r.Address, maxAddress))
 		}
+		if r.Key != nil {
+			if err := r.Key.Check(); err != nil {
+				faults = append(faults, fmt.Errorf("reader %q: %w", r.Reader, err))
+			}
+		}
 		ids[r.Reader], addrs[r.Address] = true, true
 	}
 	return errors.Join(faults...)
@@ -90,6 +116,8 @@ type Bus struct {
 	open    line.Opener
 	readers []*Reader
 	wake    chan struct{} // one slot: something was asked of an idle bus
+	lastID  atomic.Uint64 // of acts
+	taps    taps
 
 	life sync.Mutex // held to start and to stop the goroutine
 	runs int        // guarded by life: readers that run
@@ -105,86 +133,44 @@ func NewBus(cfg Config, open line.Opener) (*Bus, error) {
 	if cfg.Poll == 0 {
 		cfg.Poll = DefaultPoll
 	}
+	if cfg.Rest == 0 {
+		cfg.Rest = max(DefaultRest, cfg.Poll)
+	}
 	if cfg.InterChar == 0 {
 		cfg.InterChar = defaultInterChar
 	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
 	b := &Bus{cfg: cfg, open: open, wake: make(chan struct{}, 1)}
 	for _, r := range cfg.Readers {
-		b.readers = append(b.readers, &Reader{bus: b, cfg: r})
+		b.readers = append(b.readers, &Reader{bus: b, cfg: r, turnstile: make(chan struct{}, 1)})
 	}
 	return b, nil
 }
 
-// Readers are the bus's readers, in the order of the settings.
-func (b *Bus) Readers() []*Reader { return append([]*Reader(nil), b.readers...) }
-
-// Reader is one address, a drivers.Reader.
-type Reader struct {
-	bus *Bus
-	cfg ReaderConfig
-
-	mu     sync.Mutex
-	box    *drivers.Outbox // guarded by mu; nil while Run is not running
-	signal *drivers.Signal // guarded by mu; not yet taken by the bus
-	about  About           // guarded by mu
-}
-
-// outboxRoom is how many readings wait for a slow sink; a reader whose box is
-// nearly full is not polled, so it keeps the rest.
-const outboxRoom = 256
-
-// ErrRunning is returned by Run of a reader that runs already.
-var ErrRunning = errors.New("osdp: the reader is running already")
-
-// Run implements drivers.Reader.
-func (r *Reader) Run(ctx context.Context, sink drivers.Sink) error {
-	box := drivers.NewOutbox(outboxRoom)
-	r.mu.Lock()
-	if r.box != nil {
-		r.mu.Unlock()
-		return fmt.Errorf("reader %s: %w", r.cfg.Reader, ErrRunning)
+// Readers are the bus's drivers, in the order of the settings. Those with
+// Biometric, and only those, are drivers.Matchers.
+func (b *Bus) Readers() []drivers.Reader {
+	var out []drivers.Reader
+	for _, r := range b.readers {
+		if r.cfg.Biometric {
+			out = append(out, matcher{r})
+		} else {
+			out = append(out, r)
+		}
 	}
-	r.box = box
-	r.mu.Unlock()
-	r.bus.join()
-	box.Deliver(ctx, sink)
-	r.mu.Lock()
-	r.box = nil
-	r.mu.Unlock()
-	r.bus.leave()
-	return nil
+	return out
 }
 
-// Show implements drivers.Reader.
-func (r *Reader) Show(s drivers.Signal) {
-	r.mu.Lock()
-	r.signal = &s
-	r.mu.Unlock()
-	r.bus.nudge()
-}
-
-// About is what the reader said of itself when it last came online.
-func (r *Reader) About() About {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.about
-}
-
-func (r *Reader) outbox() *drivers.Outbox {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.box
-}
-
-func (r *Reader) takeSignal() (drivers.Signal, bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	s := r.signal
-	r.signal = nil
-	if s == nil {
-		return 0, false
+// Reader is the reader of that ID, for an installer's acts.
+func (b *Bus) Reader(id string) (*Reader, error) {
+	for _, r := range b.readers {
+		if r.cfg.Reader == id {
+			return r, nil
+		}
 	}
-	return *s, true
+	return nil, &ReaderError{id, ErrUnknownReader}
 }
 
 func (b *Bus) nudge() {

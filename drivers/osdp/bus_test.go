@@ -37,6 +37,15 @@ func mustBus(t testing.TB, cfg osdp.Config, open line.Opener) *osdp.Bus {
 	return b
 }
 
+func mustReader(t testing.TB, b *osdp.Bus, id string) *osdp.Reader {
+	t.Helper()
+	r, err := b.Reader(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
 // cable is a port that can be opened again: each opening is a new pair with the
 // same readers on it.
 type cable struct {
@@ -156,7 +165,7 @@ func TestStartUpAsksInOrder(t *testing.T) {
 		if want := []int{0, 1, 2, 3, 1, 2}; !slices.Equal(seqs, want) {
 			t.Errorf("sequence %v, want %v", seqs, want)
 		}
-		if got := bus.Readers()[0].About().Identity; got.Serial != 0x12345678 || got.Vendor != [3]byte{0xA0, 0xB1, 0xC2} || got.Firmware != [3]byte{2, 3, 4} {
+		if got := mustReader(t, bus, "D21-in").About().Identity; got.Serial != 0x12345678 || got.Vendor != [3]byte{0xA0, 0xB1, 0xC2} || got.Firmware != [3]byte{2, 3, 4} {
 			t.Errorf("identity %+v", got)
 		}
 	})
@@ -205,19 +214,19 @@ func TestLostAndDamagedAnswersAreAskedAgain(t *testing.T) {
 			t.Errorf("%d readings of %d cards", n, len(faults))
 		}
 		h := recs[0].Last()
-		if !h.Online || h.Retries < 8 || h.Noise < 2 {
+		if !h.Online || h.Retries < 6 || h.Noise < 2 {
 			t.Errorf("health after the faults: %+v", h)
 		}
 	})
 }
 
-func TestOfflineAfterEightSecondsAndBackWithinOne(t *testing.T) {
+func TestUnplugIsNoticedInTwoSecondsAndTheReturnUsedInOne(t *testing.T) {
 	pd := newReader(0)
 	bubble(t, oneReader(0), []*reader{pd}, func(t *testing.T, _ *cable, recs []*drivertest.Recorder, _ *osdp.Bus) {
 		until(t, time.Second, "online", isOnline(recs[0]))
 		pd.Plug(false)
-		if took := until(t, 9*time.Second, "offline", func() bool { return !recs[0].Last().Online }); took < 7900*time.Millisecond || took > 8500*time.Millisecond {
-			t.Errorf("offline after %v, want about 8 s", took)
+		if took := until(t, 9*time.Second, "offline", func() bool { return !recs[0].Last().Online }); took < time.Second || took > 2*time.Second {
+			t.Errorf("offline after %v, want 1 to 2 s", took)
 		}
 		time.Sleep(time.Minute)
 		pd.Plug(true)

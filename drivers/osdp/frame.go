@@ -94,10 +94,15 @@ func (f Frame) Append(b []byte) ([]byte, error) {
 	b = append(b, f.SCB...)
 	b = append(b, f.Code)
 	b = append(b, f.Data...)
-	if f.CRC() {
-		return binary.LittleEndian.AppendUint16(b, crc16(b[start:])), nil
+	return appendCheck(b, start, f.CRC()), nil
+}
+
+// appendCheck adds the check of the bytes from start on.
+func appendCheck(b []byte, start int, crc bool) []byte {
+	if crc {
+		return binary.LittleEndian.AppendUint16(b, crc16(b[start:]))
 	}
-	return append(b, checksum(b[start:])), nil
+	return append(b, checksum(b[start:]))
 }
 
 // Parse reads the frame at the beginning of b and tells how many bytes it took,

@@ -67,3 +67,17 @@ func (s *Scanner) TakeNoise() uint64 {
 	s.noise = 0
 	return uint64(n)
 }
+
+// Missing is how many bytes the frame that has begun still lacks, 0 when none
+// has or its head is not complete.
+func (s *Scanner) Missing() int {
+	p := s.buf[s.read:]
+	if len(p) > 0 && p[0] == mark {
+		p = p[1:]
+	}
+	if len(p) < headLen || p[0] != som {
+		return 0
+	}
+	size := int(p[2]) | int(p[3])<<8
+	return max(size-len(p), 0)
+}

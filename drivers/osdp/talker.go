@@ -2,6 +2,7 @@ package osdp
 
 import (
 	"context"
+	"crypto/rand"
 	"time"
 
 	"sekimori/drivers"
@@ -10,11 +11,14 @@ import (
 )
 
 const (
-	// probeSpacing keeps absent readers from eating the bus: at most two of
-	// them are probed in a second while another reader is online.
-	probeSpacing = 500 * time.Millisecond
+	// probeSpacing keeps absent readers from eating the bus: one of them is
+	// probed in a second while another reader is online.
+	probeSpacing = time.Second
 	// idleLook is how often a bus without work looks for new readers.
 	idleLook = time.Second
+	// grain is the step of timers on a sleeping machine: a shorter sleep takes
+	// this long all the same, so it is left to the read that follows.
+	grain = time.Millisecond
 )
 
 // member is one address as the talker sees it.
@@ -50,7 +54,7 @@ func (t *talker) now() time.Duration { return time.Since(t.start) }
 func (t *talker) run(ctx context.Context) {
 	line.Keep(ctx, t.bus.open, t.serve, func(err error) {
 		for _, m := range t.members {
-			t.refresh(m)
+			t.refresh(ctx, m)
 			t.step(ctx, m, Lost{err})
 		}
 	})
@@ -81,15 +85,26 @@ func (t *talker) serve(ctx context.Context, port line.Port) error {
 	return nil
 }
 
-// refresh notices that a Run began or ended, and passes a signal on.
-func (t *talker) refresh(m *member) {
+// refresh notices that a Run began or ended, and passes on what was asked for.
+func (t *talker) refresh(ctx context.Context, m *member) {
 	if box := m.outbox(); box != m.box {
 		m.box = box
-		m.link = NewLink(m.cfg, t.bus.cfg.Poll)
+		m.link = NewLink(m.config(), t.bus.cfg.Poll, t.bus.cfg.Rest)
 		m.link.due = t.now()
 		if box != nil {
 			box.Health(m.link.Health())
 		}
+	}
+	if m.box == nil {
+		return
+	}
+	for _, in := range m.takeInputs(t.now()) {
+		t.step(ctx, m, in)
+	}
+	// An act may have given the reader another address.
+	if a := m.config().Address; a != m.link.cfg.Address {
+		m.link.cfg.Address = a
+		m.link.restart(t.now())
 	}
 }
 
@@ -97,14 +112,8 @@ func (t *talker) refresh(m *member) {
 func (t *talker) pick(ctx context.Context) (best *member, wait time.Duration) {
 	now, others := t.now(), 0
 	for _, m := range t.members {
-		t.refresh(m)
-		if m.box == nil {
-			continue
-		}
-		if s, ok := m.takeSignal(); ok {
-			t.step(ctx, m, Show{s})
-		}
-		if m.link.Alive() {
+		t.refresh(ctx, m)
+		if m.box != nil && m.link.Alive() {
 			others++
 		}
 	}
@@ -115,18 +124,18 @@ func (t *talker) pick(ctx context.Context) (best *member, wait time.Duration) {
 			continue
 		}
 		if !m.box.Room(2) {
-			wait = min(wait, t.bus.cfg.Poll) // the reader keeps the rest until the sink has caught up
+			wait = min(wait, t.bus.cfg.Rest) // the reader keeps the rest until the sink has caught up
 			continue
 		}
 		due := m.link.Due()
-		if !m.link.Alive() && others > 0 && m.link.probes > 0 {
+		if !m.link.Alive() && m.link.probes > 0 {
 			due = max(due, t.probed+probeSpacing)
 		}
 		// Once awake, take along whoever is due soon: a wake-up costs more
 		// processor time than an exchange.
 		soon := now
 		if t.awake && m.link.Alive() {
-			soon += t.bus.cfg.Poll / 2
+			soon += m.link.pace(now) / 2
 		}
 		if wait = min(wait, due-now); due <= soon && (best == nil || due < bestDue) {
 			best, bestDue = m, due
@@ -142,6 +151,9 @@ func (t *talker) pick(ctx context.Context) (best *member, wait time.Duration) {
 func (t *talker) step(ctx context.Context, m *member, in Input) Effects {
 	var e Effects
 	m.link, e = m.link.Step(in, t.now())
+	for _, a := range e.Answers {
+		m.deliver(a)
+	}
 	if m.box == nil {
 		return e
 	}
@@ -169,22 +181,43 @@ func (t *talker) exchange(ctx context.Context, port line.Port, m *member) error 
 	if err := t.settle(port); err != nil {
 		return err
 	}
+	turn := Turn{Shared: shared}
+	if m.link.NeedsNonce() {
+		rand.Read(turn.Nonce[:])
+	}
 	wasAlive := m.link.Alive()
-	e := t.step(ctx, m, Turn{Shared: shared})
+	e := t.step(ctx, m, turn)
 	if !wasAlive {
 		t.probed = t.now()
 	}
+	t.tell(m, true, e.Send, func() string { return CommandWords(e.Sent) })
+	began := t.now()
 	if _, err := port.Write(e.Send); err != nil {
 		return err
 	}
 	answered, err := t.listen(ctx, port, m, len(e.Send), e.Window)
 	t.idle = t.now()
-	if err != nil || answered {
+	if err != nil {
 		return err
 	}
-	t.scan.Reset()
-	t.step(ctx, m, Silent{Noise: t.scan.TakeNoise()})
+	var noise uint64
+	if !answered {
+		t.scan.Reset()
+		noise = t.scan.TakeNoise()
+		t.step(ctx, m, Silent{Noise: noise})
+	}
+	if wasAlive {
+		m.measure(answered, noise, t.idle-began-time.Duration(len(e.Send))*t.char)
+	}
 	return nil
+}
+
+// tell shows a frame to who watches.
+func (t *talker) tell(m *member, sent bool, b []byte, words func() string) {
+	t.bus.taps.tell(func() Trace {
+		f, _, _ := Parse(b)
+		return Trace{At: clock.Now(), Reader: m.link.cfg.Reader, Sent: sent, Frame: f, Text: words()}
+	})
 }
 
 // settle keeps the wire idle for two characters before a command, as receivers
@@ -204,18 +237,24 @@ func (t *talker) settle(port line.Port) error {
 
 // listen feeds m's link with frames until one of them is the answer. It returns
 // false when the window, or the pause inside a frame, has passed.
+//
+// While bytes that must still come are on the wire it sleeps: read one by one
+// each of them would wake the machine.
 func (t *talker) listen(ctx context.Context, port line.Port, m *member, sent int, window time.Duration) (bool, error) {
-	began := t.now()
-	deadline := began + time.Duration(sent)*t.char + window
+	wire := time.Duration(sent) * t.char
+	deadline := t.now() + wire + window
 	// Somebody who babbles without end must not hold the bus.
 	limit := deadline + maxLen*t.char + t.bus.cfg.InterChar
+	t.doze(wire + minLen*t.char)
 	for heard := false; ; heard = true {
 		for {
 			f, ok := t.scan.Next()
 			if !ok {
 				break
 			}
-			if e := t.step(ctx, m, Heard{f}); !e.Listen {
+			e := t.step(ctx, m, Heard{f})
+			t.tellHeard(m, f, e)
+			if !e.Listen {
 				return true, nil
 			}
 		}
@@ -223,9 +262,10 @@ func (t *talker) listen(ctx context.Context, port line.Port, m *member, sent int
 		if heard && now > limit {
 			return false, nil
 		}
+		t.doze(time.Duration(t.scan.Missing()) * t.char)
 		// Past the deadline, what has arrived is still taken: the reader was
 		// in time, and this program was not.
-		if err := port.SetReadTimeout(max(deadline-now, 0)); err != nil {
+		if err := port.SetReadTimeout(max(deadline-t.now(), 0)); err != nil {
 			return false, err
 		}
 		n, err := port.Read(t.buf[:])
@@ -240,4 +280,26 @@ func (t *talker) listen(ctx context.Context, port line.Port, m *member, sent int
 			deadline = min(t.now()+t.bus.cfg.InterChar, limit)
 		}
 	}
+}
+
+// doze sleeps for whole grains of d, and never so long that the end of Run would
+// have to wait for it.
+func (t *talker) doze(d time.Duration) {
+	if d = min(d, 50*time.Millisecond) / grain * grain; d > 0 {
+		time.Sleep(d)
+	}
+}
+
+// tellHeard shows what an answer said, or why it was not taken.
+func (t *talker) tellHeard(m *member, f Frame, e Effects) {
+	if e.Reply == nil && e.Note == "" {
+		return
+	}
+	t.bus.taps.tell(func() Trace {
+		text := e.Note
+		if e.Reply != nil {
+			text = ReplyWords(e.Reply)
+		}
+		return Trace{At: clock.Now(), Reader: m.link.cfg.Reader, Frame: f, Text: text}
+	})
 }
