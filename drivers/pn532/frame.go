@@ -134,6 +134,7 @@ func Decode(b []byte) (Frame, int, error) {
 type Scanner struct {
 	buf   []byte
 	noise uint64
+	dirty bool // rubbish since the last frame has been counted
 }
 
 // Feed adds bytes from the line.
@@ -158,19 +159,20 @@ func (s *Scanner) Next() (f Frame, ok bool) {
 		case errors.Is(err, errShort):
 			return Frame{}, false
 		case err != nil:
-			s.noise++
+			s.noise, s.dirty = s.noise+1, true
 			s.buf = s.buf[len(startCode):]
 		default:
-			s.buf = s.buf[n:]
+			s.buf, s.dirty = s.buf[n:], false
 			return f, true
 		}
 	}
 }
 
-// drop throws n bytes away; a run of them that is not all zeros is one noise.
+// drop throws n bytes away. If they are not all zeros they are rubbish, which is
+// one noise between two frames, however long and in whatever portions it comes.
 func (s *Scanner) drop(n int) {
-	if bytes.ContainsFunc(s.buf[:n], func(r rune) bool { return r != 0 }) {
-		s.noise++
+	if !s.dirty && bytes.ContainsFunc(s.buf[:n], func(r rune) bool { return r != 0 }) {
+		s.noise, s.dirty = s.noise+1, true
 	}
 	s.buf = s.buf[n:]
 }
@@ -179,7 +181,7 @@ func (s *Scanner) drop(n int) {
 // long for it to go on.
 func (s *Scanner) Reset() {
 	s.drop(len(s.buf))
-	s.buf = nil
+	s.buf, s.dirty = nil, false
 }
 
 // TakeNoise is how much noise came since it was last asked.

@@ -10,8 +10,11 @@ import (
 )
 
 // probeLimit is how long a module may take to say what it is: three wake-ups
-// and a version.
-const probeLimit = time.Second
+// and a version. probeLook is how soon the end of a context is noticed.
+const (
+	probeLimit = time.Second
+	probeLook  = 50 * time.Millisecond
+)
 
 // ErrNoModule is a port where no PN532 answers.
 var ErrNoModule = errors.New("no PN532 answers")
@@ -44,14 +47,14 @@ func Probe(ctx context.Context, port line.Port) (Firmware, error) {
 		if about := link.About(); about.IsPN532() {
 			return about, nil
 		}
-		if err = port.SetReadTimeout(max(link.Due()-now(), 0)); err != nil {
+		if err = port.SetReadTimeout(min(max(link.Due()-now(), 0), probeLook)); err != nil {
 			break
 		}
 		var n int
 		if n, err = port.Read(buf[:]); err != nil {
 			break
 		}
-		if n == 0 {
+		if n == 0 && now() >= link.Due() {
 			scan.Reset()
 			err = step(Tick{})
 			continue
