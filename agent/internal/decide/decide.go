@@ -2,7 +2,7 @@
 // input and now to the next state and a list of effects, in order. It touches
 // no clock, disk or network, starts no goroutine, and never waits.
 //
-//	           card (+PIN)            door opens
+//	           card (+PIN or finger)  door opens
 //	┌──────┐ ──── grant ───▶ ┌──────────┐ ───▶ ┌──────┐ ─ held too long ─▶ ┌─────────┐
 //	│locked│ ◀── time out ── │ unlocked │      │ open │                    │held open│
 //	└──────┘ ◀─────────────── door closes ──── └──────┘ ◀── door closes ── └─────────┘
@@ -15,6 +15,16 @@
 // exit button, the inside handle and the fire contact are wired past the program
 // [T-15], and a card at an exit reader is always let out, with a note where
 // something was wrong; the fact of it is Safety.
+//
+// A door has two sides, and each of them may have several readers, as a card
+// reader with a fingerprint module beside it. What is presented at any reader of
+// a side is presented at that side.
+//
+// Who presents what [000-7.2]. Card first: where a door wants two factors, the
+// card says who it is, and the PIN or the finger then shows it. A finger with no
+// card before it is one factor: enough where the door wants one, refused as
+// 第二要素なし where it wants two. A finger is a place in a module's list, and
+// what is asked of it is whose that place is: nothing here compares fingers.
 package decide
 
 import (
@@ -40,6 +50,16 @@ type CardRead struct {
 	Direction record.Direction
 	Tag       record.CredentialTag
 	UIDOnly   bool
+	Unproven  bool // the reader demands proof and the card gave none: Tag is only what it claims to be [T-22]
+	ID        string
+}
+
+// FingerRead is a finger at a fingerprint reader. ID is as of CardRead.
+type FingerRead struct {
+	Door      record.DoorCode
+	Reader    record.ReaderID
+	Direction record.Direction
+	Slot      uint16 // of the template that matched; 0 where none did
 	ID        string
 }
 
@@ -69,13 +89,15 @@ const (
 	LineTamper                  // active: the case is open
 )
 
-// ReaderHealth is a reader that went silent or came back.
+// ReaderHealth is a reader that went silent or came back, or whose link failed
+// to prove its key.
 type ReaderHealth struct {
-	Door   record.DoorCode
-	Reader record.ReaderID
-	Online bool
-	Tamper bool
-	Detail string
+	Door    record.DoorCode
+	Reader  record.ReaderID
+	Online  bool
+	Refused bool
+	Tamper  bool
+	Detail  string
 }
 
 // Ordered is an order that was verified and is new.
@@ -94,6 +116,7 @@ type HubHeard struct{}
 type Tick struct{}
 
 func (CardRead) isInput()     {}
+func (FingerRead) isInput()   {}
 func (PINChecked) isInput()   {}
 func (LineChanged) isInput()  {}
 func (ReaderHealth) isInput() {}
@@ -106,7 +129,7 @@ func (Tick) isInput()         {}
 type Effect interface{ isEffect() }
 
 // Record is a fact to make durable. When that fails, the Unlock and Show that
-// follow for the same door and reader, up to the next Record, are not done,
+// follow for the same door and side, up to the next Record, are not done,
 // unless the fact is Safety.
 type Record struct {
 	Kind   record.Kind
@@ -123,10 +146,19 @@ type Lock struct{ Door record.DoorCode }
 // Refuse tells that an order was not obeyed, and why.
 type Refuse struct{ Why error }
 
-// Show is feedback at a reader.
+// Show is feedback at every reader of one side of a door.
 type Show struct {
-	Reader record.ReaderID
+	Door   record.DoorCode
+	Side   record.Direction
 	Signal Signal
+}
+
+// Compare asks the readers of one side that compare one to one whether the
+// finger that comes is the one at Slot.
+type Compare struct {
+	Door record.DoorCode
+	Side record.Direction
+	Slot uint16
 }
 
 // Signal is what the person at the reader is shown.
@@ -145,6 +177,8 @@ func (Lock) isEffect()   {}
 func (Refuse) isEffect() {}
 func (Show) isEffect()   {}
 
+func (Compare) isEffect() {}
+
 // State is everything a controller knows about its doors. It is a value: Step
 // returns a new one and leaves the old one as it was.
 type State struct {
@@ -154,7 +188,7 @@ type State struct {
 	Failures map[record.PersonID]Failures
 }
 
-// Failures counts wrong PINs of one person, in wall time so that a restart does
+// Failures counts wrong PINs and fingers of one person, in wall time so that a restart does
 // not forgive them.
 type Failures struct {
 	At     []time.Time `json:"at,omitempty"`
@@ -186,10 +220,12 @@ type Door struct {
 // been heard since the start is neither silent nor back until readerPatience is
 // over: finding it takes a moment.
 type ReaderHealthState struct {
-	Heard   bool // once since the start, or given up on
-	Offline bool
-	Since   time.Duration
-	Tamper  bool
+	Heard     bool // once since the start, or given up on
+	Offline   bool
+	Since     time.Duration
+	Untrusted bool          // its link failed to prove its key
+	Doubted   time.Duration // since when
+	Tamper    bool
 }
 
 // Grant is a running release for one passage.
@@ -201,6 +237,7 @@ type Grant struct {
 // Pending waits for a second factor.
 type Pending struct {
 	Passage  record.Passage
+	Second   record.SecondFactor
 	PIN      *record.PINVerifier
 	Deadline time.Duration
 }
@@ -249,7 +286,7 @@ func New(doors []record.DoorCode) State {
 // who stands inside must not be able to spoil the attempt of who stands outside.
 func (s State) PendingPIN(door record.DoorCode, side record.Direction) (v *record.PINVerifier, id string, asked bool) {
 	p := s.Doors[door].Pending
-	if p == nil || p.Passage.Direction != side {
+	if p == nil || p.Passage.Direction != side || !p.Second.PIN() {
 		return nil, "", false
 	}
 	return p.PIN, p.Passage.Grant, true

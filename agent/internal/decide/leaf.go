@@ -93,7 +93,7 @@ func (w *work) passed(d *Door) {
 	if p.Person != "" {
 		d.Inside[p.Person] = p.Direction == record.DirectionIn
 	}
-	w.do(Record{Kind: kind, Body: p, Safety: true}, Lock{d.Code}, Show{p.Reader, SignalIdle})
+	w.do(Record{Kind: kind, Body: p, Safety: true}, Lock{d.Code}, Show{d.Code, p.Direction, SignalIdle})
 }
 
 // exitFree is 記録なし退室. When one person is known to be inside, the note of

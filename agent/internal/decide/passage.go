@@ -9,76 +9,109 @@ import (
 
 // card judges a card at a reader.
 func (w *work) card(d *Door, in CardRead) {
-	if d.Pending != nil { // another card while a second factor was awaited
-		w.secondFactorMissing(d)
-	}
-	policy := w.door(d.Code)
-	p := record.Passage{
-		Door: d.Code, Room: policy.Room, Level: policy.Level, Direction: in.Direction, Reader: in.Reader,
-		Grant: in.ID, Method: record.MethodCard, UIDOnly: in.UIDOnly,
-	}
+	w.spoil(d)
 	cred := w.credential(in.Tag)
+	p := w.attempt(d, in.Direction, in.Reader, in.ID, cred)
+	p.Method, p.UIDOnly = record.MethodCard, in.UIDOnly
 	if cred == nil {
 		p.Tag = in.Tag
-	} else {
-		p.Person, p.Credential = cred.Person, cred.ID
 	}
 	if in.Direction == record.DirectionOut {
-		w.exitCard(d, p, cred)
+		w.exitCard(d, p, cred, in.Unproven)
+		return
+	}
+	if in.Unproven {
+		w.deny(d, p, record.ReasonUnproven)
 		return
 	}
 	if why := w.refuseEntry(d, p, cred); why != "" {
 		w.deny(d, p, why)
 		return
 	}
-	if policy.Second != record.SecondNone {
-		w.ask(d, p, cred)
+	if second := w.door(d.Code).Second; second != record.SecondNone {
+		w.ask(d, p, second, cred)
 		return
 	}
 	w.grant(d, p)
 }
 
-// ask waits for the second factor [000-7.2-L3].
-func (w *work) ask(d *Door, p record.Passage, cred *record.Credential) {
-	d.Pending = &Pending{Passage: p, PIN: cred.PIN, Deadline: w.now.Mono + w.door(d.Code).SecondWindow}
-	w.do(Show{p.Reader, SignalAskMore})
+// spoil ends a wait for a second factor because something else is presented.
+func (w *work) spoil(d *Door) {
+	if d.Pending != nil {
+		w.secondFactorMissing(d)
+	}
 }
 
-// exitCard lets out. A second factor is asked for where the door has one, for
-// the record's sake; whatever comes of it, the door opens [T-15].
-func (w *work) exitCard(d *Door, p record.Passage, cred *record.Credential) {
+// attempt begins the facts of one attempt; cred is nil for one nobody knows.
+func (w *work) attempt(d *Door, dir record.Direction, reader record.ReaderID, id string, cred *record.Credential) record.Passage {
+	policy := w.door(d.Code)
+	p := record.Passage{Door: d.Code, Room: policy.Room, Level: policy.Level, Direction: dir, Reader: reader, Grant: id}
+	if cred != nil {
+		p.Person, p.Credential = cred.Person, cred.ID
+	}
+	return p
+}
+
+// ask waits for the second factor [000-7.2-L3].
+func (w *work) ask(d *Door, p record.Passage, second record.SecondFactor, cred *record.Credential) {
+	d.Pending = &Pending{Passage: p, Second: second, PIN: cred.PIN, Deadline: w.now.Mono + w.door(d.Code).SecondWindow}
+	w.do(Show{d.Code, p.Direction, SignalAskMore})
+	if slot := w.slotOf(p.Person); slot != 0 && second.Biometric() {
+		w.do(Compare{d.Code, p.Direction, slot})
+	}
+}
+
+// exitCard lets out. A second factor is asked for where the door has one and the
+// person can give it, for the record's sake; whatever comes of it, the door
+// opens [T-15].
+func (w *work) exitCard(d *Door, p record.Passage, cred *record.Credential, unproven bool) {
+	if unproven {
+		p.Notes = append(p.Notes, record.ReasonUnproven)
+	}
 	if cred == nil {
 		p.Notes = append(p.Notes, record.ReasonUnknownCredential)
 		w.grant(d, p)
 		return
 	}
-	if why := w.permitFault(p.Person, p.Room); why == record.ReasonPermitExpired || why == record.ReasonNoPermit {
-		p.Notes = append(p.Notes, record.ReasonExitAfterExpiry)
-	}
-	if w.door(d.Code).Second.PIN() && cred.PIN != nil && !d.Released {
-		w.ask(d, p, cred)
+	p.Notes = append(p.Notes, w.exitNotes(p)...)
+	second := w.door(d.Code).Second
+	able := second.PIN() && cred.PIN != nil || second.Biometric() && w.slotOf(p.Person) != 0
+	if able && !unproven && !d.Released {
+		w.ask(d, p, second, cred)
 		return
 	}
 	w.grant(d, p)
 }
 
+// exitNotes is what is noted about somebody who leaves.
+func (w *work) exitNotes(p record.Passage) []record.Reason {
+	if why := w.permitFault(p.Person, p.Room); why == record.ReasonPermitExpired || why == record.ReasonNoPermit {
+		return []record.Reason{record.ReasonExitAfterExpiry}
+	}
+	return nil
+}
+
 // pin ends a wait for a second factor.
 func (w *work) pin(d *Door, in PINChecked) {
-	if d.Pending == nil || d.Pending.Passage.Grant != in.ID {
+	if d.Pending == nil || d.Pending.Passage.Grant != in.ID || !d.Pending.Second.PIN() {
 		return // too late, or typed for an attempt that is over
 	}
+	w.second(d, in.OK, record.MethodCardPIN, record.ReasonPINMismatch)
+}
+
+// second takes the second factor that was waited for, right or wrong.
+func (w *work) second(d *Door, right bool, method record.Method, wrong record.Reason) {
 	p := d.Pending.Passage
-	out := p.Direction == record.DirectionOut
 	switch {
-	case in.OK:
+	case right:
 		delete(w.Failures, p.Person)
-		p.Method = record.MethodCardPIN
+		p.Method = method
 		w.grant(d, p)
-	case out:
-		p.Notes = append(p.Notes, record.ReasonPINMismatch)
+	case p.Direction == record.DirectionOut:
+		p.Notes = append(p.Notes, wrong)
 		w.grant(d, p)
 	default:
-		w.failed(d, p)
+		w.failed(d, p, wrong)
 	}
 }
 
@@ -93,10 +126,10 @@ func (w *work) secondFactorMissing(d *Door) {
 	w.deny(d, p, record.ReasonSecondFactorMissing)
 }
 
-// failed counts a wrong PIN and locks the person's entry out at the limit
-// [001-4.4(8)].
-func (w *work) failed(d *Door, p record.Passage) {
-	w.deny(d, p, record.ReasonPINMismatch)
+// failed counts a wrong PIN or finger against the person of the card and locks
+// that person's entry out at the limit [001-4.4(8)].
+func (w *work) failed(d *Door, p record.Passage, wrong record.Reason) {
+	w.deny(d, p, wrong)
 	a := w.Policy.Attempts
 	f := w.Failures[p.Person]
 	f.At = append(slices.DeleteFunc(slices.Clone(f.At), func(t time.Time) bool {
@@ -111,7 +144,7 @@ func (w *work) failed(d *Door, p record.Passage) {
 }
 
 func (w *work) credential(tag record.CredentialTag) *record.Credential {
-	if w.Policy == nil {
+	if w.Policy == nil || tag == "" { // a finger's credential has no tag
 		return nil
 	}
 	for i := range w.Policy.Credentials {

@@ -17,6 +17,8 @@ func Step(s State, in Input, now Now) (State, []Effect) {
 	switch in := in.(type) {
 	case CardRead:
 		w.on(in.Door, func(d *Door) { w.card(d, in) })
+	case FingerRead:
+		w.on(in.Door, func(d *Door) { w.finger(d, in) })
 	case PINChecked:
 		w.on(in.Door, func(d *Door) { w.pin(d, in) })
 	case LineChanged:
@@ -97,12 +99,12 @@ func (w *work) doorState(d *Door, lasted time.Duration) record.DoorState {
 // endGrant closes a grant that nobody used: the lock goes back, and since no
 // door opened, nobody entered.
 func (w *work) endGrant(d *Door) {
-	reader := d.Grant.Passage.Reader
+	side := d.Grant.Passage.Direction
 	d.Grant = nil
 	if !d.Released {
 		w.do(Lock{d.Code})
 	}
-	w.do(Show{reader, SignalIdle})
+	w.do(Show{d.Code, side, SignalIdle})
 }
 
 // grant releases the lock for one passage, after the fact is durable. An exit
@@ -115,14 +117,14 @@ func (w *work) grant(d *Door, p record.Passage) {
 	}
 	d.Pending = nil
 	d.Grant = &Grant{Passage: p, Until: w.now.Mono + release}
-	w.do(Record{Kind: record.KindGranted, Body: p, Safety: p.Direction == record.DirectionOut}, Unlock{d.Code}, Show{p.Reader, SignalGranted})
+	w.do(Record{Kind: record.KindGranted, Body: p, Safety: p.Direction == record.DirectionOut}, Unlock{d.Code}, Show{d.Code, p.Direction, SignalGranted})
 }
 
 // deny refuses an entry. It never stands on the way of an exit.
 func (w *work) deny(d *Door, p record.Passage, why record.Reason) {
 	d.Pending = nil
 	p.Reason = why
-	w.do(Record{Kind: record.KindDenied, Body: p}, Show{p.Reader, SignalDenied})
+	w.do(Record{Kind: record.KindDenied, Body: p}, Show{d.Code, p.Direction, SignalDenied})
 }
 
 // health records a reader's silence, its return and its tamper switch once per
@@ -138,11 +140,26 @@ func (w *work) health(d *Door, in ReaderHealth) {
 		w.readerTurned(d, in.Reader, r, in.Online, in.Detail)
 		r.Offline, r.Since = !in.Online, w.now.Mono
 	}
+	if in.Refused && !r.Untrusted || r.Untrusted && in.Online && !in.Refused {
+		w.trust(d, in, &r)
+	}
 	if r.Tamper != in.Tamper {
 		r.Tamper = in.Tamper
 		w.tamper(d, in.Reader, in.Tamper)
 	}
 	d.Readers[in.Reader] = r
+}
+
+// trust records that a reader could not prove its key, and that it can again. A
+// reader that is away proves nothing, so silence ends no doubt [T-22].
+func (w *work) trust(d *Door, in ReaderHealth, r *ReaderHealthState) {
+	state := record.ReaderState{Reader: in.Reader, Door: d.Code, Room: w.door(d.Code).Room, Detail: in.Detail}
+	kind := record.KindReaderUntrusted
+	if r.Untrusted {
+		kind, state.For = record.KindReaderTrusted, w.now.Mono-r.Doubted
+	}
+	r.Untrusted, r.Doubted = in.Refused, w.now.Mono
+	w.do(Record{Kind: kind, Body: state, Safety: true})
 }
 
 // missing gives up on readers that were never heard since the start.

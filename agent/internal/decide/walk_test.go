@@ -23,10 +23,12 @@ func walk(t *testing.T, r *rand.Rand) {
 	sc := open(t)
 	released := map[record.DoorCode]bool{} // by our own reading of the effects
 	seq := uint64(0)
+	second := record.SecondFactors()[r.IntN(4)]
+	sc.s.Policy = policyWith(second)
 	for range 400 {
 		sc.clock(sc.now.Wall.Add(time.Duration(r.Int64N(int64(12 * time.Second)))))
 		door := []record.DoorCode{"D31", "D21"}[r.IntN(2)]
-		in := randomInput(r, door, &seq)
+		in := randomInput(r, door, second, &seq)
 		wasFire := sc.s.Doors[door].Released
 		sc.do(in)
 		checkEffects(t, sc, in)
@@ -53,7 +55,7 @@ func walk(t *testing.T, r *rand.Rand) {
 }
 
 // checkEffects: every release of a lock stands behind a fact that explains it,
-// and a card or PIN never releases a lock without access_granted.
+// and a card, PIN or finger never releases a lock without access_granted.
 func checkEffects(t *testing.T, sc *scene, in decide.Input) {
 	grant := false
 	for _, e := range sc.effects {
@@ -71,13 +73,13 @@ func checkEffects(t *testing.T, sc *scene, in decide.Input) {
 	}
 }
 
-func randomInput(r *rand.Rand, door record.DoorCode, seq *uint64) decide.Input {
+func randomInput(r *rand.Rand, door record.DoorCode, second record.SecondFactor, seq *uint64) decide.Input {
 	tag := record.CredentialTag([]string{"t01", "t05", "t07", "t08", "t09", "t99"}[r.IntN(6)])
 	dir := []record.Direction{record.DirectionIn, record.DirectionOut}[r.IntN(2)]
 	on := r.IntN(2) == 0
-	switch r.IntN(10) {
+	switch r.IntN(12) {
 	case 0, 1, 2:
-		return decide.CardRead{Door: door, Reader: record.ReaderID(door) + "-r", Direction: dir, Tag: tag, ID: "g-" + string(tag)}
+		return decide.CardRead{Door: door, Reader: record.ReaderID(door) + "-r", Direction: dir, Tag: tag, Unproven: r.IntN(8) == 0, ID: "g-" + string(tag)}
 	case 3:
 		return decide.PINChecked{Door: door, ID: "g-" + string(tag), OK: on}
 	case 4, 5:
@@ -89,6 +91,8 @@ func randomInput(r *rand.Rand, door record.DoorCode, seq *uint64) decide.Input {
 	case 8:
 		*seq++
 		return decide.Ordered{Door: door, Order: record.Order{Seq: *seq, Issuer: "P01", Purpose: []record.Purpose{record.PurposeRearm, record.PurposeCloseRoom, record.PurposeReopenRoom}[r.IntN(3)]}}
+	case 9, 10:
+		return decide.FingerRead{Door: door, Reader: record.ReaderID(door) + "-f", Direction: dir, Slot: uint16([]int{0, 1, 7, 9}[r.IntN(4)]), ID: "f-" + string(tag)}
 	}
-	return []decide.Input{decide.Tick{}, decide.HubHeard{}, decide.PolicyIn{Policy: policy()}}[r.IntN(3)]
+	return []decide.Input{decide.Tick{}, decide.HubHeard{}, decide.PolicyIn{Policy: policyWith(second)}}[r.IntN(3)]
 }

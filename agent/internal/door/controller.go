@@ -9,6 +9,7 @@ package door
 import (
 	"context"
 	"fmt"
+	"iter"
 	"log/slog"
 	"sync"
 	"time"
@@ -58,10 +59,11 @@ type Input struct {
 	ActiveLow bool
 }
 
-// Reader is a reader at a door.
+// Reader is a reader at a door. A side of a door may have several.
 type Reader struct {
 	ID        record.ReaderID
 	Direction record.Direction
+	Secure    bool // its link proves both ends: a reading without that proof is not believed
 	Driver    drivers.Reader
 }
 
@@ -290,9 +292,11 @@ func (c *Controller) perform(ctx context.Context, s decide.State, effects []deci
 		case decide.Lock:
 			c.drive(e.Door, false)
 		case decide.Show:
-			if unwritten.Reader != e.Reader {
-				c.show(e.Reader, signals[e.Signal])
+			if unwritten.Door != e.Door || unwritten.Direction != e.Side {
+				c.show(e.Door, e.Side, signals[e.Signal])
 			}
+		case decide.Compare:
+			c.compare(e)
 		case decide.Refuse:
 			refused = record.Fail(record.CodeOrderUnknown, e.Why)
 		}
@@ -314,7 +318,7 @@ func (c *Controller) write(ctx context.Context, e decide.Record) bool {
 // the grant back if it was one. The lock goes back too, because the grant may
 // have replaced one that was running.
 func (c *Controller) withdraw(s decide.State, p record.Passage) {
-	c.show(p.Reader, drivers.SignalDenied)
+	c.show(p.Door, p.Direction, drivers.SignalDenied)
 	d := s.Doors[p.Door]
 	if d.Grant == nil || d.Grant.Passage.Grant != p.Grant {
 		return
@@ -326,11 +330,29 @@ func (c *Controller) withdraw(s decide.State, p record.Passage) {
 	}
 }
 
-func (c *Controller) show(id record.ReaderID, s drivers.Signal) {
-	for _, d := range c.Doors {
-		for _, r := range d.Readers {
-			if r.ID == id {
-				r.Driver.Show(s)
+func (c *Controller) show(door record.DoorCode, side record.Direction, s drivers.Signal) {
+	for r := range c.readersAt(door, side) {
+		r.Driver.Show(s)
+	}
+}
+
+// compare asks the readers that compare a finger with one template. Those that
+// search all they hold need no asking.
+func (c *Controller) compare(e decide.Compare) {
+	for r := range c.readersAt(e.Door, e.Side) {
+		if m, ok := r.Driver.(drivers.Matcher); ok {
+			m.Match(e.Slot)
+		}
+	}
+}
+
+func (c *Controller) readersAt(door record.DoorCode, side record.Direction) iter.Seq[Reader] {
+	return func(yield func(Reader) bool) {
+		for _, d := range c.Doors {
+			for _, r := range d.Readers {
+				if d.Code == door && r.Direction == side && !yield(r) {
+					return
+				}
 			}
 		}
 	}

@@ -32,6 +32,7 @@ type ears struct {
 	reader Reader
 
 	online  bool
+	forged  int           // readings without the proof that the link gives
 	settled time.Duration // boot time from which readings are believed
 	dropped int           // since it came online
 }
@@ -49,11 +50,22 @@ func (e *ears) Reading(r drivers.Reading) {
 		}
 		return
 	}
+	if e.reader.Secure && !r.Authenticated {
+		e.forged++
+		if e.forged&(e.forged-1) == 0 {
+			e.c.Log.Error("readings dropped: they came over a link that had not proved itself", "reader", e.reader.ID, "dropped", e.forged)
+		}
+		return
+	}
 	switch {
 	case !r.Card.IsZero():
-		_ = e.c.Send(e.ctx, decide.CardRead{
-			Door: e.door, Reader: e.reader.ID, Direction: e.reader.Direction,
-			Tag: e.c.Key.Tag(r.Card.Key()), UIDOnly: r.Proof == drivers.ProofUIDOnly, ID: attemptID(),
+		e.card(r, r.Card, false)
+	case !r.Claim.IsZero():
+		e.card(r, r.Claim, true)
+	case !r.Finger.IsZero():
+		slot, _ := r.Finger.Slot()
+		_ = e.c.Send(e.ctx, decide.FingerRead{
+			Door: e.door, Reader: e.reader.ID, Direction: e.reader.Direction, Slot: slot, ID: attemptID(),
 		})
 	case !r.Keys.IsZero():
 		select {
@@ -61,6 +73,13 @@ func (e *ears) Reading(r drivers.Reading) {
 		case <-e.ctx.Done():
 		}
 	}
+}
+
+func (e *ears) card(r drivers.Reading, c drivers.Card, unproven bool) {
+	_ = e.c.Send(e.ctx, decide.CardRead{
+		Door: e.door, Reader: e.reader.ID, Direction: e.reader.Direction,
+		Tag: e.c.Key.Tag(c.Key()), UIDOnly: r.Proof == drivers.ProofUIDOnly, Unproven: unproven, ID: attemptID(),
+	})
 }
 
 func (e *ears) Health(h drivers.Health) {
@@ -72,7 +91,7 @@ func (e *ears) Health(h drivers.Health) {
 	e.c.health[e.reader.ID] = h
 	e.c.mu.Unlock()
 	_ = e.c.Send(e.ctx, decide.ReaderHealth{
-		Door: e.door, Reader: e.reader.ID, Online: h.Online, Tamper: h.Tamper, Detail: h.Detail,
+		Door: e.door, Reader: e.reader.ID, Online: h.Online, Refused: h.Refused, Tamper: h.Tamper, Detail: h.Detail,
 	})
 }
 
