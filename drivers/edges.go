@@ -2,6 +2,7 @@ package drivers
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"periph.io/x/conn/v3/gpio"
@@ -15,6 +16,10 @@ type Edge struct {
 	At    time.Duration // monotonic, from the source nearest to the pin
 	Seq   uint64        // gapless per source; a gap means edges were lost
 }
+
+// ErrDisconnected is what a bank of lines that is away for the moment answers; it
+// comes back by itself.
+var ErrDisconnected = errors.New("the line bank is not connected")
 
 // Lines is a bank of named lines, of a kernel chip or of the simulator, behind
 // one face.

@@ -75,11 +75,8 @@ type Line struct {
 	Pull pgpio.Pull // kernel inputs only; the zero value floats
 }
 
-// Errors of a bank; both wrap a cause or say the name in question.
-var (
-	ErrUnknownLine  = errors.New("no such line")
-	ErrDisconnected = errors.New("the line bank is not connected")
-)
+// ErrUnknownLine comes with the name in question.
+var ErrUnknownLine = errors.New("no such line")
 
 // Open opens a bank. It lives until Close or the end of ctx.
 //

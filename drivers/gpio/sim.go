@@ -49,7 +49,7 @@ func openSim(ctx context.Context, cfg Config) *simBank {
 	}
 	ctx, stop := context.WithCancel(ctx)
 	b := &simBank{
-		cfg: cfg, stop: stop, done: make(chan struct{}), err: ErrDisconnected,
+		cfg: cfg, stop: stop, done: make(chan struct{}), err: drivers.ErrDisconnected,
 		driven: map[string]bool{}, streams: map[*stream]func() bool{},
 	}
 	tried := make(chan struct{})
@@ -128,7 +128,7 @@ func (b *simBank) greet(conn net.Conn, in *bufio.Scanner) error {
 		return err
 	}
 	if !in.Scan() {
-		return fmt.Errorf("no answer to HELLO: %w", errors.Join(in.Err(), ErrDisconnected))
+		return fmt.Errorf("no answer to HELLO: %w", errors.Join(in.Err(), drivers.ErrDisconnected))
 	}
 	known, err := parseLines(in.Text())
 	if err != nil {
@@ -224,7 +224,7 @@ func (b *simBank) lost(err error) {
 		close(b.answers)
 	}
 	b.conn, b.answers = nil, nil
-	b.err = fmt.Errorf("%w: %w", ErrDisconnected, err)
+	b.err = fmt.Errorf("%w: %w", drivers.ErrDisconnected, err)
 }
 
 // finish closes every stream when the bank ends.
@@ -243,7 +243,7 @@ func (b *simBank) Edges(ctx context.Context, lines ...string) (<-chan drivers.Ed
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
-		return nil, fmt.Errorf("gpio: %w: the bank is closed", ErrDisconnected)
+		return nil, fmt.Errorf("gpio: %w: the bank is closed", drivers.ErrDisconnected)
 	}
 	there := make([]string, len(lines))
 	for i, l := range lines {
@@ -293,7 +293,7 @@ func (b *simBank) request(text, prefix string) (string, error) {
 	}
 	conn.SetWriteDeadline(time.Now().Add(simAnswer))
 	if _, err := fmt.Fprintln(conn, text); err != nil {
-		return "", fmt.Errorf("gpio: %s: %w: %w", text, ErrDisconnected, err)
+		return "", fmt.Errorf("gpio: %s: %w: %w", text, drivers.ErrDisconnected, err)
 	}
 	limit := time.NewTimer(simAnswer)
 	defer limit.Stop()
@@ -301,7 +301,7 @@ func (b *simBank) request(text, prefix string) (string, error) {
 		select {
 		case a, ok := <-answers:
 			if !ok {
-				return "", fmt.Errorf("gpio: %s: %w before the answer", text, ErrDisconnected)
+				return "", fmt.Errorf("gpio: %s: %w before the answer", text, drivers.ErrDisconnected)
 			}
 			if why, refused := strings.CutPrefix(a, "ERR "); refused {
 				return "", fmt.Errorf("gpio: %s: the simulator refused: %s", text, why)
@@ -312,7 +312,7 @@ func (b *simBank) request(text, prefix string) (string, error) {
 			// An answer to the OUT of a reconnection: nobody waits for it.
 		case <-limit.C:
 			conn.Close() // a late answer must not meet the next request
-			return "", fmt.Errorf("gpio: %s: %w: no answer", text, ErrDisconnected)
+			return "", fmt.Errorf("gpio: %s: %w: no answer", text, drivers.ErrDisconnected)
 		}
 	}
 }

@@ -225,7 +225,7 @@ func TestStreamsAreNumberedForEachConsumer(t *testing.T) {
 func TestRestartOfTheSimulator(t *testing.T) {
 	s := newSimulator(t)
 	lines := open(t, s) // the simulator is not up yet
-	if err := lines.Err(); !errors.Is(err, gpio.ErrDisconnected) {
+	if err := lines.Err(); !errors.Is(err, drivers.ErrDisconnected) {
 		t.Errorf("Err is %v before the simulator is up", err)
 	}
 	edges, err := lines.Edges(t.Context(), "D21.contact")
@@ -236,7 +236,7 @@ func TestRestartOfTheSimulator(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := relay.Out(true); !errors.Is(err, gpio.ErrDisconnected) {
+	if err := relay.Out(true); !errors.Is(err, drivers.ErrDisconnected) {
 		t.Errorf("Out without a simulator: %v", err)
 	}
 	s.start()
@@ -356,7 +356,7 @@ func TestMuteSimulator(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.with(func() { s.mute = true })
-	if err := relay.Out(true); !errors.Is(err, gpio.ErrDisconnected) {
+	if err := relay.Out(true); !errors.Is(err, drivers.ErrDisconnected) {
 		t.Errorf("Out to a mute simulator: %v", err)
 	}
 	s.with(func() { s.mute = false })

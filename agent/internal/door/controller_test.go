@@ -2,6 +2,7 @@ package door_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -235,6 +236,28 @@ func TestRelayIsTriedAgain(t *testing.T) {
 		r.want("D21" + atRest)
 		r.pass(time.Minute)
 		r.want()
+	})
+}
+
+// A bank that is away while the program starts ends nothing: the relay is put to
+// rest when it is back.
+func TestRelayBankAwayAtStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := build(t, t.TempDir())
+		r.bank.broken = fmt.Errorf("no answer: %w", drivers.ErrDisconnected)
+		r.run()
+		defer r.end()
+		r.pass(3 * time.Second)
+		select {
+		case err := <-r.done:
+			t.Fatalf("ended: %v", err)
+		default:
+		}
+		r.bank.breakOut(nil)
+		r.pass(2 * time.Second)
+		if got := r.take(); !slices.Contains(got, "D31"+atRest) || !slices.Contains(got, "D21"+atRest) || slices.Contains(got, "D31"+released) {
+			t.Fatalf("after the bank came back: %q", got)
+		}
 	})
 }
 

@@ -1,11 +1,13 @@
 package door
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
 	"periph.io/x/conn/v3/gpio"
 
+	"sekimori/drivers"
 	"sekimori/internal/record"
 )
 
@@ -32,7 +34,8 @@ func (r *relay) drive() error {
 
 // openRelays takes the relay lines. Starting never pulses a lock: a line goes
 // straight to rest, or, at a door that fire had released before a restart,
-// straight to release.
+// straight to release. A line that can never be an output is a wrong setting; a
+// bank that is away for the moment is tried again.
 func (c *Controller) openRelays() error {
 	for _, d := range c.Doors {
 		pin, err := c.Lines.Pin(d.Relay.Line)
@@ -40,7 +43,10 @@ func (c *Controller) openRelays() error {
 			return fmt.Errorf("door %s: relay line %s: %w", d.Code, d.Relay.Line, err)
 		}
 		r := &relay{pin: pin, on: gpio.Level(!d.Relay.ActiveLow), release: c.state.Doors[d.Code].Released}
-		if err := r.drive(); err != nil {
+		switch err := r.drive(); {
+		case errors.Is(err, drivers.ErrDisconnected):
+			c.Log.Error("relay not driven yet", "door", d.Code, "err", err)
+		case err != nil:
 			return fmt.Errorf("door %s: relay line %s: %w", d.Code, d.Relay.Line, err)
 		}
 		c.relays[d.Code] = r
