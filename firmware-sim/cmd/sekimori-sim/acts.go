@@ -66,7 +66,7 @@ func (a *app) peopleVerbs() []*cobra.Command {
 	keys := verb(groupPeople, "keys READER KEYS", "テンキーを打つ", "  sekimori-sim keys D31-in 7007#", func(ctx context.Context, args []string) error {
 		return a.act(ctx, api.Reader(args[0], "keys"), api.KeysBody{Keys: args[1]})
 	})
-	return []*cobra.Command{a.passVerb(), card, keys,
+	return []*cobra.Command{a.passVerb(), card, keys, a.fingerVerb(),
 		a.doorVerb("open", "扉を開ける(施錠中は開かない)"), a.doorVerb("close", "扉を閉める"),
 		a.doorVerb("force", "扉をこじ開ける"), a.doorVerb("rex", "退室ボタンを押す、内側の取っ手を回す")}
 }
@@ -156,31 +156,4 @@ func (a *app) tamper(ctx context.Context, id string, on bool) error {
 		path = api.Reader(id, "tamper")
 	}
 	return a.act(ctx, path, api.DoorBody{Open: &on})
-}
-
-func (a *app) faultVerbs() []*cobra.Command {
-	cable := verb(groupFaults, "cable READER on|off", "読取装置の線を抜く(off)、挿す(on)", "  sekimori-sim cable D31-in off", func(ctx context.Context, args []string) error {
-		on, err := onOff(args[1])
-		if err != nil {
-			return err
-		}
-		return a.act(ctx, api.Reader(args[0], "cable"), api.CableBody{Connected: &on})
-	})
-	var ms, count int
-	stall := verb(groupFaults, "stall READER", "応答を遅らせる(OSDP)", "  sekimori-sim stall D31-in --ms 400", func(ctx context.Context, args []string) error {
-		return a.act(ctx, api.Reader(args[0], "stall"), api.StallBody{MS: ms, Count: count})
-	})
-	stall.Flags().IntVar(&ms, "ms", 400, "遅れ(`ミリ秒`)")
-	stall.Flags().IntVar(&count, "count", 1, "何回")
-	var bytes int
-	noise := verb(groupFaults, "noise READER", "線に雑音を流す", "", func(ctx context.Context, args []string) error {
-		return a.act(ctx, api.Reader(args[0], "noise"), api.CountBody{Count: bytes})
-	})
-	noise.Flags().IntVar(&bytes, "count", 32, "バイト数かパルス数")
-	var times int
-	fault := verb(groupFaults, "fault READER KIND", "次の電文を壊す。OSDP: bad_crc truncate busy power / Wiegand: glitch overlap short parity", "", func(ctx context.Context, args []string) error {
-		return a.act(ctx, api.Reader(args[0], "fault"), api.FaultBody{Kind: args[1], Count: times})
-	})
-	fault.Flags().IntVar(&times, "count", 1, "何回")
-	return []*cobra.Command{cable, stall, noise, fault}
 }

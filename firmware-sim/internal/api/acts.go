@@ -114,46 +114,6 @@ func (s *server) cable(r *http.Request) (any, error) {
 	return s.simply(func() error { return s.city.Cable(r.PathValue("id"), connected) })
 }
 
-func (s *server) stall(r *http.Request) (any, error) {
-	var in StallBody
-	if err := body(r, &in); err != nil {
-		return nil, err
-	}
-	d, err := millis(in.MS)
-	if err != nil {
-		return nil, err
-	}
-	n, err := count(in.Count, maxCount)
-	if err != nil {
-		return nil, err
-	}
-	return s.simply(func() error { return s.city.Stall(r.PathValue("id"), d, n) })
-}
-
-func (s *server) noise(r *http.Request) (any, error) {
-	in := CountBody{Count: 32}
-	if err := body(r, &in); err != nil {
-		return nil, err
-	}
-	n, err := count(in.Count, maxNoise)
-	if err != nil {
-		return nil, err
-	}
-	return s.simply(func() error { return s.city.Noise(r.Context(), r.PathValue("id"), n) })
-}
-
-func (s *server) fault(r *http.Request) (any, error) {
-	var in FaultBody
-	if err := body(r, &in); err != nil {
-		return nil, err
-	}
-	n, err := count(in.Count, maxCount)
-	if err != nil {
-		return nil, err
-	}
-	return s.simply(func() error { return s.city.Fault(r.PathValue("id"), in.Kind, n) })
-}
-
 func (s *server) readerTamper(r *http.Request) (any, error) {
 	var in DoorBody
 	if err := body(r, &in); err != nil {

@@ -26,6 +26,7 @@ import (
 // City is what the control acts on.
 type City interface {
 	Readers
+	Faults
 	Doors
 	Watcher
 }
@@ -35,9 +36,6 @@ type Readers interface {
 	Card(reader string, b cards.Bits) (monoNS int64, err error)
 	Keys(reader, keys string) (monoNS int64, err error)
 	Cable(reader string, in bool) error
-	Stall(reader string, d time.Duration, count int) error
-	Noise(ctx context.Context, reader string, n int) error
-	Fault(reader, kind string, count int) error
 	ReaderTamper(reader string, open bool) error
 	Cards() *cards.Table
 }
@@ -135,6 +133,9 @@ func (s *server) routes() http.Handler {
 		"POST /v1/readers/{id}/noise":  s.noise,
 		"POST /v1/readers/{id}/fault":  s.fault,
 		"POST /v1/readers/{id}/tamper": s.readerTamper,
+		"POST /v1/readers/{id}/wipe":   s.wipe,
+		"POST /v1/readers/{id}/input":  s.input,
+		"POST /v1/readers/{id}/finger": s.finger,
 		"POST /v1/doors/{id}/{act}":    s.act,
 		"POST /v1/fire":                s.fire,
 		"POST /v1/clock":               s.setClock,

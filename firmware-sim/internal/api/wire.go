@@ -32,23 +32,6 @@ type CableBody struct {
 	Connected *bool `json:"connected"`
 }
 
-// StallBody makes replies late.
-type StallBody struct {
-	MS    int `json:"ms"`
-	Count int `json:"count"`
-}
-
-// CountBody is how much noise.
-type CountBody struct {
-	Count int `json:"count"`
-}
-
-// FaultBody spoils the next count frames.
-type FaultBody struct {
-	Kind  string `json:"kind"`
-	Count int    `json:"count"`
-}
-
 // DoorBody goes with every act on a door; each act reads its own fields.
 type DoorBody struct {
 	MS      int   `json:"ms,omitempty"`      // open, force, rex: how long; 0: until told otherwise (rex: 500)
@@ -106,6 +89,7 @@ var status = map[string]int{
 	problem.Locked:            http.StatusConflict,
 	problem.AlreadyOpen:       http.StatusConflict,
 	problem.AlreadyClosed:     http.StatusConflict,
+	problem.NotAsked:          http.StatusConflict,
 	problem.NotSupported:      http.StatusUnprocessableEntity,
 	problem.Full:              http.StatusTooManyRequests,
 	problem.Timeout:           http.StatusRequestTimeout,

@@ -8,6 +8,10 @@
 // turnaround, and lets the reply out byte by byte, so that what is measured
 // through it is what a cable would allow. Each station works on its own, so a
 // stalled reader does not hold up its neighbours.
+//
+// It is one pair of wires: bytes of two ends that overlap in time spoil each
+// other, as they do when a controller asks again just as a late reply comes.
+// A reader hears only a controller that has set the port to its own speed.
 package bus
 
 import (
@@ -15,6 +19,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"sync"
 	"time"
@@ -25,16 +30,18 @@ import (
 )
 
 // Port is the master side of the line. Idle is called after each silent second.
+// Speed is the baud rate that the far end has set, 0 if it has set none.
 type Port interface {
 	io.ReadWriter
 	SetReadDeadline(time.Time) error
 	SetWriteDeadline(time.Time) error
+	Speed() int
 	Idle()
 }
 
 // Config is how the line behaves.
 type Config struct {
-	Baud       int
+	Baud       int           // of a controller that sets no speed
 	Unpaced    bool          // bytes take no time
 	Turnaround time.Duration // from the last byte of a command to the first of its reply
 	Log        *slog.Logger
@@ -45,9 +52,11 @@ type Bus struct {
 	cfg      Config
 	port     Port
 	stations []*Station
-	byteTime time.Duration
 
-	wmu sync.Mutex // one talker at a time on the two wires
+	mu      sync.Mutex
+	talkers int       // guarded by mu; readers that are sending
+	quiet   time.Time // guarded by mu; when the last of them ended
+	taken   time.Time // guarded by mu; when the wire has delivered what the controller wrote
 }
 
 const (
@@ -62,17 +71,31 @@ const (
 // New puts readers on a line. Their addresses must differ.
 func New(cfg Config, port Port, stations ...*Station) *Bus {
 	b := &Bus{cfg: cfg, port: port, stations: stations}
-	if !cfg.Unpaced {
-		b.byteTime = bitsPerByte * time.Second / time.Duration(cfg.Baud)
-	}
 	for _, s := range stations {
 		s.bus = b
 	}
 	return b
 }
 
+// speed is the controller's.
+func (b *Bus) speed() int {
+	if baud := b.port.Speed(); baud > 0 {
+		return baud
+	}
+	return b.cfg.Baud
+}
+
+// byteTime is what a byte takes on the wire, 0 on one that is not paced.
+func (b *Bus) byteTime(baud int) time.Duration {
+	if b.cfg.Unpaced {
+		return 0
+	}
+	return bitsPerByte * time.Second / time.Duration(baud)
+}
+
 type heard struct {
 	frame pd.Frame
+	baud  int
 	at    time.Time // when the last byte is in, at the line's speed
 }
 
@@ -91,7 +114,6 @@ func (b *Bus) Run(ctx context.Context) error {
 
 func (b *Bus) listen(ctx context.Context) error {
 	var scan pd.Scanner
-	var free time.Time // when the wire has delivered everything so far
 	buf := make([]byte, 4096)
 	for {
 		wait := idlePeriod
@@ -116,23 +138,39 @@ func (b *Bus) listen(ctx context.Context) error {
 			}
 			return err
 		}
-		if now := time.Now(); free.Before(now) {
-			free = now
-		}
+		baud := b.speed()
 		for _, x := range buf[:n] {
-			free = free.Add(b.byteTime)
+			x, at := b.take(x, b.byteTime(baud))
 			for _, f := range scan.Feed(x) {
-				b.deliver(heard{f, free})
+				b.deliver(heard{f, baud, at})
 			}
 		}
 	}
 }
 
+// take puts one byte of the controller on the wire and tells when it is over.
+// The byte is spoilt if a reader talks meanwhile.
+func (b *Bus) take(x byte, byteTime time.Duration) (byte, time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if now := time.Now(); b.taken.Before(now) {
+		b.taken = now
+	}
+	if byteTime > 0 && (b.talkers > 0 || b.taken.Before(b.quiet)) {
+		x = spoil(x)
+	}
+	b.taken = b.taken.Add(byteTime)
+	return x, b.taken
+}
+
+// spoil is a byte that two talkers sent at once.
+func spoil(x byte) byte { return x & byte(rand.IntN(256)) }
+
 // deliver hands a frame to every station it concerns. A broadcast is answered
 // only where one reader is on the line; several would talk over each other.
 func (b *Bus) deliver(h heard) {
 	for _, s := range b.stations {
-		if h.frame.Addr != s.addr && (h.frame.Addr != pd.Broadcast || len(b.stations) > 1) {
+		if !s.hears(h) || h.frame.Addr == pd.Broadcast && len(b.stations) > 1 {
 			continue
 		}
 		select {
@@ -145,26 +183,45 @@ func (b *Bus) deliver(h heard) {
 // send lets bytes out at the line's speed. If nobody reads the other end they
 // are lost, as on a wire.
 func (b *Bus) send(ctx context.Context, p []byte) {
-	b.wmu.Lock()
-	defer b.wmu.Unlock()
-	_ = b.port.SetWriteDeadline(time.Now().Add(time.Second))
+	byteTime := b.byteTime(b.speed())
+	b.mu.Lock()
+	b.talkers++
+	b.mu.Unlock()
 	start, sent := time.Now(), 0
 	for sent < len(p) {
 		due := len(p)
-		if b.byteTime > 0 {
-			due = min(int(time.Since(start)/b.byteTime), len(p))
+		if byteTime > 0 {
+			due = min(int(time.Since(start)/byteTime), len(p))
 		}
-		if due > sent {
-			if _, err := b.port.Write(p[sent:due]); err != nil {
-				b.cfg.Log.Debug("bytes lost on the line", "err", err)
-				return
+		if due == sent {
+			if sleepUntil(ctx, start.Add(time.Duration(sent+1)*byteTime)) {
+				continue
 			}
-			sent = due
-			continue
+			due = len(p) // the simulator ends; so does the reply
 		}
-		if !sleepUntil(ctx, start.Add(time.Duration(sent+1)*b.byteTime)) {
-			return
+		b.let(p[sent:due], due == len(p), byteTime > 0)
+		sent = due
+	}
+}
+
+// let writes bytes that have crossed the wire by now. The talker is counted out
+// before its last byte is written: its hearer may answer at once.
+func (b *Bus) let(p []byte, last, paced bool) {
+	b.mu.Lock()
+	now := time.Now()
+	if paced && (b.talkers > 1 || now.Before(b.taken)) {
+		for i := range p {
+			p[i] = spoil(p[i])
 		}
+	}
+	if last {
+		b.talkers--
+		b.quiet = now
+	}
+	b.mu.Unlock()
+	_ = b.port.SetWriteDeadline(now.Add(time.Second))
+	if _, err := b.port.Write(p); err != nil {
+		b.cfg.Log.Debug("bytes lost on the line", "err", err)
 	}
 }
 

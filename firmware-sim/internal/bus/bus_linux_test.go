@@ -35,7 +35,7 @@ func mustLine(t *testing.T, cfg bus.Config, addrs ...byte) *line {
 		t.Fatal(err)
 	}
 	for _, a := range addrs {
-		l.stations = append(l.stations, bus.NewStation(a, uint32(a), func() {}))
+		l.stations = append(l.stations, bus.NewStation(pd.Config{Addr: a, Serial: uint32(a), Baud: cfg.Baud}, func() {}, func() {}))
 	}
 	cfg.Log = slog.New(slog.DiscardHandler)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -60,14 +60,15 @@ func pollable(m *os.File) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "ptmx"), nil
 }
 
-// raw turns off echo, line editing and every translation of bytes.
+// raw turns off echo, line editing and every translation of bytes, and leaves
+// the speed open: B0.
 func raw(s *os.File) error {
 	t, err := unix.IoctlGetTermios(int(s.Fd()), unix.TCGETS)
 	if err != nil {
 		return fmt.Errorf("read the pty's mode: %w", err)
 	}
 	t.Iflag, t.Oflag, t.Lflag = 0, 0, 0
-	t.Cflag = t.Cflag&^(unix.CSIZE|unix.PARENB) | unix.CS8 | unix.CREAD | unix.CLOCAL
+	t.Cflag = t.Cflag&^(unix.CSIZE|unix.PARENB|unix.CBAUD) | unix.CS8 | unix.CREAD | unix.CLOCAL
 	t.Cc[unix.VMIN], t.Cc[unix.VTIME] = 1, 0
 	if err := unix.IoctlSetTermios(int(s.Fd()), unix.TCSETS, t); err != nil {
 		return fmt.Errorf("set the pty's mode: %w", err)
@@ -100,6 +101,16 @@ func (p *Pty) Read(b []byte) (int, error)         { return p.master.Read(b) }
 func (p *Pty) Write(b []byte) (int, error)        { return p.master.Write(b) }
 func (p *Pty) SetReadDeadline(t time.Time) error  { return p.master.SetReadDeadline(t) }
 func (p *Pty) SetWriteDeadline(t time.Time) error { return p.master.SetWriteDeadline(t) }
+
+// Speed is the baud rate that a program has set at the far end, 0 if none has. A
+// pty carries bytes at any speed, but it remembers what it was told.
+func (p *Pty) Speed() int {
+	t, err := unix.IoctlGetTermios(int(p.slave.Fd()), unix.TCGETS2)
+	if err != nil {
+		return 0
+	}
+	return int(t.Ospeed)
+}
 
 // Idle takes back the exclusive mark (TIOCEXCL) that serial libraries set: the
 // far end stays open here, so the mark of a killed program would otherwise keep

@@ -21,6 +21,9 @@ func (*Pty) Write([]byte) (int, error)        { return 0, errNoPty }
 func (*Pty) SetReadDeadline(time.Time) error  { return errNoPty }
 func (*Pty) SetWriteDeadline(time.Time) error { return errNoPty }
 
+// Speed is not known.
+func (*Pty) Speed() int { return 0 }
+
 // Idle does nothing.
 func (*Pty) Idle() {}
 

@@ -10,8 +10,8 @@
 //	ADDR  0–126; a reply sets bit 7; 7F is broadcast
 //	CTRL  bits 0-1 sequence, bit 2 CRC-16 (else a one-byte sum), bit 3 security block
 //
-// Secure Channel is not modelled: a command with a security block is answered
-// by NAK 5, as a reader without it does.
+//	SCB   length, type (SCS_11…18), data: only in the secure channel, where
+//	      four bytes of a MAC come before the check
 package pd
 
 import "errors"

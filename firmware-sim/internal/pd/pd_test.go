@@ -100,7 +100,7 @@ type acu struct {
 
 func (a *acu) send(seq, code byte, data ...byte) pd.Frame {
 	a.t.Helper()
-	b := a.pd.Handle(pd.Frame{Addr: a.pd.Addr(), Seq: seq, CRC: true, Code: code, Data: data}, a.now)
+	b := a.pd.Handle(pd.Frame{Addr: a.pd.Kept().Addr, Seq: seq, CRC: true, Code: code, Data: data}, a.now)
 	if b == nil {
 		a.t.Fatal("silence")
 	}
@@ -113,7 +113,7 @@ func (a *acu) send(seq, code byte, data ...byte) pd.Frame {
 
 // linked is a reader whose power-up was told and whose next number is 3.
 func linked(t *testing.T) *acu {
-	a := &acu{t: t, pd: pd.New(0, 1)}
+	a := &acu{t: t, pd: pd.New(pd.Config{Serial: 1})}
 	a.send(0, pd.CmdID, 0)
 	a.send(1, pd.CmdPoll)
 	a.send(2, pd.CmdPoll)
@@ -128,7 +128,7 @@ func wantCode(t *testing.T, f pd.Frame, code byte, data ...byte) {
 }
 
 func TestPowerUpIsTold(t *testing.T) {
-	a := &acu{t: t, pd: pd.New(0, 1)}
+	a := &acu{t: t, pd: pd.New(pd.Config{Serial: 1})}
 	wantCode(t, a.send(1, pd.CmdPoll), pd.ReplyNak, 4) // before seq 0
 	wantCode(t, a.send(0, pd.CmdPoll), pd.ReplyLStatR, 0, 1)
 	wantCode(t, a.send(1, pd.CmdPoll), pd.ReplyLStatR, 0, 0)
@@ -150,8 +150,8 @@ func TestSequence(t *testing.T) {
 	wantCode(t, a.send(2, pd.CmdPoll), pd.ReplyAck)         // the number did not move
 	wantCode(t, a.send(0, pd.CmdPoll), pd.ReplyAck)         // starts over
 	wantCode(t, a.send(1, pd.CmdPoll), pd.ReplyAck)
-	if a.pd.SeqErrors != 1 || a.pd.Repeats != 1 {
-		t.Errorf("counted %d sequence errors and %d repeats", a.pd.SeqErrors, a.pd.Repeats)
+	if a.pd.Counts.SeqErrors != 1 || a.pd.Counts.Repeats != 1 {
+		t.Errorf("counted %d sequence errors and %d repeats", a.pd.Counts.SeqErrors, a.pd.Counts.Repeats)
 	}
 }
 
@@ -225,7 +225,7 @@ func TestQueueIsBounded(t *testing.T) {
 			t.Fatal("lost too early")
 		}
 	}
-	if a.pd.Keys("1") || a.pd.EventsLost != 1 {
+	if a.pd.Keys("1") || a.pd.Counts.EventsLost != 1 {
 		t.Error("the queue has no end")
 	}
 }
@@ -258,7 +258,7 @@ func TestWhatThePersonSees(t *testing.T) {
 }
 
 func TestOnline(t *testing.T) {
-	a := &acu{t: t, pd: pd.New(0, 1), now: time.Minute}
+	a := &acu{t: t, pd: pd.New(pd.Config{Serial: 1}), now: time.Minute}
 	if a.pd.Online(a.now) {
 		t.Error("online before the first command")
 	}
@@ -286,6 +286,6 @@ func FuzzDecode(f *testing.F) {
 		if got := frame.Encode()[1:]; !bytes.Equal(got, b) {
 			t.Fatalf("% x became % x", b, got)
 		}
-		pd.New(frame.Addr, 1).Handle(frame, 0)
+		pd.New(pd.Config{Addr: frame.Addr}).Handle(frame, 0)
 	})
 }

@@ -26,6 +26,7 @@ const (
 	AlreadyClosed     = "already_closed"
 	NotSupported      = "not_supported"
 	Full              = "queue_full"
+	NotAsked          = "not_asked"
 	Timeout           = "timeout"
 	Forbidden         = "forbidden"
 	NotFound          = "not_found"

@@ -15,6 +15,7 @@ import (
 
 	"sekimori/firmware-sim/internal/cards"
 	"sekimori/firmware-sim/internal/door"
+	"sekimori/firmware-sim/internal/pd"
 	"sekimori/firmware-sim/internal/pulse"
 	"sekimori/internal/settings"
 )
@@ -82,8 +83,12 @@ type Reader struct {
 	Door string `yaml:"door" settings:"required"`
 	Kind string `yaml:"kind" settings:"required,enum=osdp|wiegand"`
 
-	Bus     string `yaml:"bus"`                              // osdp
-	Address int    `yaml:"address" settings:"min=0,max=126"` // osdp
+	Bus        string `yaml:"bus"`                                      // osdp
+	Address    int    `yaml:"address" settings:"min=0,max=126"`         // osdp
+	Secure     string `yaml:"secure" settings:"enum=clear|install|key"` // osdp: what it asks of its controller
+	Key        string `yaml:"key"`                                      // osdp, secure: key; 32 hexadecimal digits, for tests only
+	AllowClear bool   `yaml:"allow_clear"`                              // osdp, secure: key; answers in clear too
+	Biometric  bool   `yaml:"biometric"`                                // osdp: has a finger sensor
 
 	Lines      string            `yaml:"lines"`                                // wiegand: prefix of d0, d1, led, buz; the door's ID if left out
 	Keypad     string            `yaml:"keypad" settings:"enum=burst4|burst8"` // wiegand: none if left out
@@ -92,8 +97,10 @@ type Reader struct {
 	KeyGap     settings.Duration `yaml:"key_gap"`                              // wiegand
 }
 
-// SetDefaults is the usual pulse timing.
+// SetDefaults is the usual pulse timing, and an OSDP reader without secure
+// channel.
 func (r *Reader) SetDefaults() {
+	r.Secure = string(pd.Clear)
 	r.WidthUS = int(pulse.Default.Width / time.Microsecond)
 	r.IntervalUS = int(pulse.Default.Interval / time.Microsecond)
 	r.KeyGap = settings.Every(pulse.Default.KeyGap)
@@ -185,5 +192,6 @@ func (c *Controller) Validate(v *settings.Validator) {
 				FixJA: "番地か線の名前を変えてください。", FixEN: "Change the address or the lines."})
 		}
 		taken[place] = r.ID
+		r.validateOSDP(v, path)
 	}
 }

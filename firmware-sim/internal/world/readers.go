@@ -42,13 +42,11 @@ const frameGap = 100 * time.Millisecond
 // types far ahead of the wire.
 const maxPulses = 20000
 
-func (w *World) addReader(ctl *controller, r site.Reader, serial uint32) *reader {
+func (w *World) addReader(ctl *controller, r site.Reader, serial uint32, baud int) *reader {
 	unit := &reader{id: r.ID, door: r.Door, ctl: ctl, prefix: r.Prefix(), timing: r.Timing(), keypad: pulse.Burst(r.Keypad)}
 	if r.Kind == site.OSDP {
 		unit.prefix = ""
-		unit.station = bus.NewStation(byte(r.Address), serial, func() {
-			w.tellReader(unit, "feedback", unit.station.Status().LED)
-		})
+		unit.station = w.station(unit, r.Device(serial, baud))
 	}
 	w.readers[r.ID] = unit
 	return unit
@@ -216,8 +214,7 @@ func (w *World) Fault(id, kind string, count int) error {
 		return err
 	}
 	switch {
-	case r.station != nil && (kind == string(bus.BadCRC) || kind == string(bus.Truncate) || kind == string(bus.BusyWord) || kind == string(bus.Power)):
-		r.station.Fail(bus.Fault(kind), count)
+	case r.station != nil && r.station.Fail(bus.Fault(kind), count):
 	case r.station == nil && (kind == string(pulse.Glitch) || kind == string(pulse.Overlap) || kind == string(pulse.Short) || kind == string(pulse.Parity)):
 		r.mu.Lock()
 		r.fault, r.faults = pulse.Fault(kind), count

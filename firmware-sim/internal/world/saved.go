@@ -19,7 +19,8 @@ type savedDoor struct {
 }
 
 type savedState struct {
-	Doors map[string]savedDoor `json:"doors"`
+	Doors   map[string]savedDoor   `json:"doors"`
+	Readers map[string]savedReader `json:"readers,omitempty"` // OSDP
 }
 
 const stateFile = "state.json"
@@ -59,6 +60,7 @@ func (w *World) saveLocked() {
 	for id, d := range w.doors {
 		s.Doors[id] = durable(d.state)
 	}
+	s.keepReaders(w.readers)
 	data, err := json.MarshalIndent(s, "", "  ")
 	if err == nil {
 		err = w.dir.Write(stateFile, data)

@@ -123,10 +123,14 @@ func (w *World) addController(c site.Controller, saved savedState) error {
 		w.doors[d.ID] = unit
 		w.wires(unit)
 	}
-	stations := map[string][]*bus.Station{}
+	stations, speeds := map[string][]*bus.Station{}, map[string]int{}
+	for _, b := range c.Buses {
+		speeds[b.Name] = b.Baud
+	}
 	for i, r := range c.Readers {
-		unit := w.addReader(ctl, r, uint32(i+1))
+		unit := w.addReader(ctl, r, uint32(i+1), speeds[r.Bus])
 		if unit.station != nil {
+			saved.restore(unit)
 			stations[r.Bus] = append(stations[r.Bus], unit.station)
 		}
 	}
