@@ -24,6 +24,7 @@ type pose struct {
 	bad    int
 	since  time.Duration // 0: the person has not been asked yet
 	clear  int           // looks in a row without a finger, while it is to be lifted
+	asked  bool          // to lift it
 	next   func(reply, time.Duration) move
 }
 
@@ -76,6 +77,7 @@ func (p pose) again() move {
 		return failed(ErrUnreadable)
 	}
 	p.since, p.clear = 0, 0
+	p.asked = true
 	m := p.lift(func() move { return pose{buffer: p.buffer, bad: p.bad, next: p.next}.place(0) })
 	m.step, m.retry = StepAgain, true
 	return m
@@ -89,18 +91,30 @@ func (p pose) lift(next func() move) move {
 		switch {
 		case r.silent:
 			return unexpected(CaptureImage(), r)
-		case !r.is(NoFinger):
-			p.clear = 0
-		case p.clear+1 >= liftLooks:
+		case r.is(NoFinger) && p.clear+1 >= liftLooks:
 			return next()
-		default:
+		case r.is(NoFinger):
 			p.clear++
+		default:
+			p.clear = 0
 		}
 		if late {
 			return failed(ErrNobody)
 		}
-		return p.lift(next)
+		var step Step
+		if !r.is(NoFinger) && !p.asked {
+			p.asked, step = true, StepLift
+		}
+		m := p.lift(next)
+		m.step = step
+		return m
 	})
+}
+
+// fresh begins with an empty sensor: a finger that lies there already may be the
+// last person's.
+func (p pose) fresh() move {
+	return pose{}.lift(func() move { return p.place(StepPlace) })
 }
 
 // enrol is one enrolment.
@@ -132,7 +146,7 @@ func (e enrol) counted(r reply, _ time.Duration) move {
 		if s.taken() {
 			return failed(ErrSlotTaken)
 		}
-		return pose{buffer: Buffer1, next: e.first}.place(StepPlace)
+		return pose{buffer: Buffer1, next: e.first}.fresh()
 	})
 }
 
@@ -148,7 +162,7 @@ func (e enrol) known(r reply, _ time.Duration) move {
 	if !r.is(NotFound, NoMatch, LibraryEmpty) {
 		return unexpected(SearchTemplates(Buffer1, 1, e.lastSlot()), r)
 	}
-	m := pose{}.lift(func() move { return pose{buffer: Buffer2, next: e.second}.place(StepPlaceAgain) })
+	m := pose{asked: true}.lift(func() move { return pose{buffer: Buffer2, next: e.second}.place(StepPlaceAgain) })
 	m.step = StepLift
 	return m
 }
@@ -211,7 +225,7 @@ func verifyAct(slot uint16) func(facts) move {
 		if !f.has(slot) {
 			return failed(ErrNoSuchSlot)
 		}
-		return pose{buffer: Buffer1, next: check{slot}.touched}.place(StepPlace)
+		return pose{buffer: Buffer1, next: check{slot}.touched}.fresh()
 	}
 }
 

@@ -53,6 +53,8 @@ type link struct {
 	next   move
 	asked  int   // how often next.ask was sent
 	acting *task // next belongs to it
+	kept   move  // what the act came between
+	posed  bool  // the act has asked for a finger, and whether that was lifted is not known
 
 	due    time.Duration // ask no sooner
 	proven time.Duration // when the password was verified last
@@ -239,7 +241,7 @@ func (l link) opened(now time.Duration) (link, effects) {
 	}
 	l.phase, l.tries, l.settled, l.proven, l.stray = talking, 0, true, now, false
 	if !l.doubt {
-		l.next = l.afresh()
+		l.next, l.posed = l.afresh(), false
 		return l, effects{}
 	}
 	l.doubt = false
@@ -254,7 +256,7 @@ func (l link) opened(now time.Duration) (link, effects) {
 // waited out.
 func (l link) afresh() move {
 	m := watch(facts{capacity: l.about.Capacity})
-	if l.next.lift {
+	if l.next.lift || l.posed {
 		m = awaitLift(facts{capacity: l.about.Capacity})
 	}
 	m.after = 0
@@ -323,7 +325,7 @@ func (l link) abandon(err error, due time.Duration) (link, effects) {
 	var e effects
 	if l.acting != nil {
 		e.ended = &outcome{err: err}
-		l.acting = nil
+		l.acting, l.next = nil, l.kept
 	}
 	l.health.Secure = false
 	l.phase, l.tries, l.doubt, l.level, l.due = verifying, 0, false, false, due
@@ -348,18 +350,22 @@ func (l link) enter(m move, now time.Duration) (link, effects) {
 		return l.finish(*m.end, e, now)
 	}
 	m.news = news{}
+	l.posed = l.posed || m.waits
 	l.next, l.asked, l.due = m, 0, now+m.after
 	return l, e
 }
 
-// finish ends the act. The finger that was enrolled is still there: it must not
+// finish ends the act. A finger that was enrolled is still there: it must not
 // open the door.
 func (l link) finish(o outcome, e effects, now time.Duration) (link, effects) {
 	e.ended = &o
 	bind := l.acting.bind
 	l.acting = nil
-	l.next = awaitLift(facts{capacity: l.about.Capacity})
-	l.asked, l.due = 0, now
+	l.next = l.kept
+	if l.posed {
+		l.next = awaitLift(facts{capacity: l.about.Capacity})
+	}
+	l.posed, l.asked, l.due = false, 0, now
 	if bind != nil {
 		if o.err == nil {
 			l.cfg.Password = bind
@@ -386,5 +392,6 @@ func (l link) canBegin(t task) (now bool, never error) {
 
 func (l link) begin(t task, now time.Duration) (link, effects) {
 	l.acting, l.phase, l.tries = &t, talking, 0
+	l.kept, l.posed = l.next, false
 	return l.enter(t.begin(facts{capacity: l.about.Capacity}), now)
 }

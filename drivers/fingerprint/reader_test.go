@@ -162,6 +162,7 @@ func bubble(t *testing.T, m *module, cfg fingerprint.Config, check func(*rig)) {
 				t.Errorf("Run: %v", err)
 			}
 		})
+		synctest.Wait()
 		check(r)
 	})
 }
