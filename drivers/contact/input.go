@@ -46,22 +46,23 @@ func (i *Input) Run(ctx context.Context, tell func(Change)) error {
 	if err != nil {
 		return fmt.Errorf("contact %s: %w", i.cfg.ID, err)
 	}
-	for ctx.Err() == nil {
+	for {
 		why := watch.listen(ctx, edges)
 		stop()
+		for range edges { // its end gives the lines back to the bank
+		}
 		if ctx.Err() != nil {
-			break
+			return nil
 		}
 		if why != "" {
 			watch.lost(why)
-			edges, stop = watch.openAgain(ctx)
-			continue
 		}
-		// Edges were lost on the way. The levels told at the beginning of a
+		// If edges were lost on the way, the levels told at the beginning of a
 		// new stream are the remedy; what stood before stands until then.
-		edges, stop = watch.openAgain(ctx)
+		if edges, stop = watch.openAgain(ctx); edges == nil {
+			return nil
+		}
 	}
-	return nil
 }
 
 // watch is one Run; its goroutine owns it.
@@ -87,15 +88,16 @@ func (w *watch) open(ctx context.Context) (<-chan drivers.Edge, context.CancelFu
 	return edges, stop, nil
 }
 
-// openAgain opens a stream as soon as one can be had. A kernel gives a line to
-// the next stream only when it has the last one back, so the first try may fail.
+// openAgain opens a stream as soon as one can be had; nil when ctx has ended.
 func (w *watch) openAgain(ctx context.Context) (<-chan drivers.Edge, context.CancelFunc) {
 	for {
 		edges, stop, err := w.open(ctx)
 		if err == nil {
 			return edges, stop
 		}
-		w.lost(err.Error())
+		if ctx.Err() == nil {
+			w.lost(err.Error())
+		}
 		select {
 		case <-ctx.Done():
 			return nil, func() {}
@@ -147,7 +149,7 @@ func (w *watch) now() time.Duration {
 }
 
 func (w *watch) next() time.Duration {
-	wait := time.Duration(lookAtBank)
+	wait := lookAtBank
 	if due, ok := w.machine.Due(); ok {
 		wait = min(wait, due-w.now())
 	}
