@@ -33,7 +33,6 @@ package pn532
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -43,7 +42,6 @@ import (
 	"sekimori/drivers"
 	"sekimori/drivers/line"
 	"sekimori/drivers/pn532/ev2"
-	"sekimori/internal/clock"
 )
 
 // DefaultBaud is the chip's speed as delivered.
@@ -218,94 +216,4 @@ func (r *Reader) end() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.running = false
-}
-
-// roomLook is how soon a talker with a full outbox looks again.
-const roomLook = 20 * time.Millisecond
-
-// talker owns the port and the link. One goroutine runs it.
-type talker struct {
-	reader *Reader
-	box    *drivers.Outbox
-	link   Link
-	scan   Scanner
-	start  time.Time
-	buf    [512]byte
-}
-
-// serve talks on one open port until it fails or ctx ends.
-func (t *talker) serve(ctx context.Context, port line.Port) error {
-	t.scan = Scanner{}
-	for send := t.step(ctx, Opened{}); ctx.Err() == nil; {
-		if len(send) > 0 {
-			if _, err := port.Write(send); err != nil {
-				return err
-			}
-		}
-		var err error
-		if send, err = t.turn(ctx, port); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// turn waits for bytes until the link is due and lets it happen to the link,
-// which may want to send. What has arrived is taken even when the time has
-// passed: the module was in time, and this program was not.
-func (t *talker) turn(ctx context.Context, port line.Port) ([]byte, error) {
-	if err := port.SetReadTimeout(max(t.link.Due()-time.Since(t.start), 0)); err != nil {
-		return nil, err
-	}
-	n, err := port.Read(t.buf[:])
-	if err != nil {
-		return nil, err
-	}
-	if n > 0 {
-		return t.hear(ctx, t.buf[:n]), nil
-	}
-	if !t.box.Room(4) { // a card told and another claimed, with health for both
-		select {
-		case <-ctx.Done():
-		case <-time.After(roomLook):
-		}
-		return nil, nil
-	}
-	t.scan.Reset()
-	tick := Tick{}
-	rand.Read(tick.Random[:])
-	return t.step(ctx, tick), nil
-}
-
-func (t *talker) hear(ctx context.Context, b []byte) (send []byte) {
-	t.scan.Feed(b)
-	for {
-		f, ok := t.scan.Next()
-		if !ok {
-			break
-		}
-		send = append(send, t.step(ctx, Heard{f})...)
-	}
-	if n := t.scan.TakeNoise(); n > 0 {
-		send = append(send, t.step(ctx, Garbled{n})...)
-	}
-	return send
-}
-
-// step lets the input happen to the link and carries its results out.
-func (t *talker) step(ctx context.Context, in Input) (send []byte) {
-	var e Effects
-	t.link, e = t.link.Step(in, time.Since(t.start))
-	for _, r := range e.Readings {
-		r.At = clock.Mono()
-		// It fails only when the reader is being stopped.
-		_ = t.box.Reading(ctx, r)
-	}
-	if e.Changed {
-		t.reader.mu.Lock()
-		t.reader.about = t.link.About()
-		t.reader.mu.Unlock()
-		t.box.Health(t.link.Health())
-	}
-	return e.Send
 }

@@ -290,6 +290,93 @@ func TestUnpluggedAndBack(t *testing.T) {
 	})
 }
 
+// A module that talks without end, whether rubbish or good frames nobody asked
+// for, is offline, stops nobody and is forgiven.
+func TestBabble(t *testing.T) {
+	for name, rubbish := range map[string][]byte{
+		"rubbish": {0xA5, 0x5A, 0x00, 0xFF, 0x17},
+		"ACKs":    ackFrame,
+		"cards":   unhex("0000FF0CF4 D54B 01 01 0004 08 04 DEADBEEF 96 00"),
+		"a start": {0x00, 0x00, 0xFF, 0xFF, 0xFF},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, plain(), func(t *testing.T, m *module, c *cable, rec *drivertest.Recorder, _ *pn532.Reader) {
+				c.setGone(true)
+				time.Sleep(2 * time.Second)
+				m.set(func() { m.unplugged = true })
+				c.setGone(false)
+				time.Sleep(2 * time.Second)
+				stop := make(chan bool)
+				var wg sync.WaitGroup
+				wg.Go(func() {
+					for {
+						select {
+						case <-stop:
+							return
+						case <-time.After(3 * time.Millisecond):
+							c.write(rubbish)
+						}
+					}
+				})
+				time.Sleep(3 * time.Second)
+				if rec.Last().Online || len(rec.Readings()) != 0 {
+					t.Errorf("online %v, %d readings", rec.Last().Online, len(rec.Readings()))
+				}
+				close(stop)
+				wg.Wait()
+				m.Plug(true)
+				m.hold(&chip{uid: uid7})
+				until(t, 2*time.Second, "the card after the babble", count(rec, 1))
+			})
+		})
+	}
+}
+
+// torrent is a port on which there is always something to read, as the buffer of
+// a driver in the kernel has when nobody can keep up.
+type torrent struct {
+	rubbish []byte
+	gone    chan struct{}
+	once    sync.Once
+}
+
+func (p *torrent) Read(b []byte) (int, error) {
+	select {
+	case <-p.gone:
+		return 0, line.ErrClosed
+	case <-time.After(time.Millisecond):
+		return copy(b, p.rubbish), nil
+	}
+}
+func (p *torrent) Write(b []byte) (int, error)        { return len(b), nil }
+func (p *torrent) SetReadTimeout(time.Duration) error { return nil }
+func (p *torrent) Close() error                       { p.once.Do(func() { close(p.gone) }); return nil }
+
+func TestTorrent(t *testing.T) {
+	for name, rubbish := range map[string][]byte{"rubbish": {0xA5, 0x00}, "a long frame": {0x00, 0xFF, 0xFF, 0xFF, 0x01, 0x00, 0xFF}, "ACKs": ackFrame} {
+		synctest.Test(t, func(t *testing.T) {
+			r, rec := mustReader(t, plain(), func() (line.Port, error) {
+				return &torrent{rubbish: rubbish, gone: make(chan struct{})}, nil
+			}), &drivertest.Recorder{}
+			ctx, cancel := context.WithCancel(t.Context())
+			var wg sync.WaitGroup
+			defer wg.Wait()
+			defer cancel()
+			wg.Go(func() { r.Run(ctx, rec) })
+			time.Sleep(10 * time.Second)
+			if h := rec.Last(); h.Online || h.Retries < 10 || h.Detail == "not yet opened" {
+				t.Errorf("%s: %+v, want one that has tried", name, h)
+			}
+			began := time.Now()
+			cancel()
+			wg.Wait()
+			if took := time.Since(began); took > 100*time.Millisecond {
+				t.Errorf("%s: Run took %v to return", name, took)
+			}
+		})
+	}
+}
+
 func TestPortDisappearsAndComesBack(t *testing.T) {
 	bubble(t, plain(), func(t *testing.T, m *module, c *cable, rec *drivertest.Recorder, _ *pn532.Reader) {
 		c.setGone(true)
