@@ -12,6 +12,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -85,11 +86,23 @@ type Line struct {
 	ActiveLow bool
 }
 
-// Reader is a reader at a door.
+// Reader is a reader at a door. A side of a door may have several: what is
+// presented at one of them is presented at that side.
 type Reader struct {
 	ID     string
 	Out    bool // it stands inside and lets out
 	Driver drivers.Reader
+
+	// What the ledger says of it [T-22].
+	Kind  string       // the driver's name; empty: "custom"
+	Proof record.Proof // what it can show of who stands before it; empty: a number only
+
+	// Secure says that the link proves both ends: readings without that proof
+	// (Authenticated false) are not believed.
+	Secure bool
+	// Form, where set, is how the numbers it reads are written before they are
+	// looked up, for a reader that gives the whole number of a card's chip.
+	Form *drivers.Form
 }
 
 const (
@@ -211,7 +224,26 @@ func (a *agent) begin(ctx context.Context, anomaly *record.ClockSet) error {
 	a.warn("checkpoint", err)
 	a.warn("policy", a.policies.Resume(ctx, a.doors.Preload))
 	a.warn("orders", a.orders.Resume(ctx))
+	for _, d := range a.Config.Doors {
+		a.write(ctx, record.KindDoorEquipped, d.equipped())
+	}
 	return nil
+}
+
+// equipped is what the ledger is told of a door at each start: which doors a
+// copied number opens is a question of what is fitted [T-22].
+func (d Door) equipped() record.DoorEquipped {
+	out := record.DoorEquipped{Door: record.DoorCode(d.Code)}
+	for _, r := range d.Readers {
+		fitted := record.ReaderFitted{Reader: record.ReaderID(r.ID), Direction: record.DirectionIn, Driver: r.Kind, Proof: r.Proof, Secure: r.Secure}
+		if r.Out {
+			fitted.Direction = record.DirectionOut
+		}
+		fitted.Driver = cmp.Or(fitted.Driver, "custom")
+		fitted.Proof = cmp.Or(fitted.Proof, record.ProofUIDOnly)
+		out.Readers = append(out.Readers, fitted)
+	}
+	return out
 }
 
 func (a *agent) warn(what string, err error) {
@@ -245,7 +277,7 @@ func (a *agent) wiring() []door.Door {
 			if r.Out {
 				direction = record.DirectionOut
 			}
-			w.Readers = append(w.Readers, door.Reader{ID: record.ReaderID(r.ID), Direction: direction, Driver: r.Driver})
+			w.Readers = append(w.Readers, door.Reader{ID: record.ReaderID(r.ID), Direction: direction, Secure: r.Secure, Form: r.Form, Driver: r.Driver})
 		}
 		out = append(out, w)
 	}

@@ -7,11 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 
-	"sekimori/drivers"
 	"sekimori/drivers/gpio"
-	"sekimori/drivers/line"
-	"sekimori/drivers/osdp"
-	"sekimori/drivers/wiegand"
 )
 
 // Identity is the part of a Config that enrolment and export need, without
@@ -34,12 +30,12 @@ func (s Settings) Open(ctx context.Context, log *slog.Logger) (Config, error) {
 		return c, fmt.Errorf("%w: lines: %w", errHardware, err)
 	}
 	c.Lines = lines
-	made, err := s.readers(lines)
+	f, err := s.fit(lines, s.ring(), log)
 	if err != nil {
 		return c, errors.Join(fmt.Errorf("%w: readers: %w", errHardware, err), lines.Close())
 	}
 	for _, d := range s.Doors {
-		c.Doors = append(c.Doors, d.door(made))
+		c.Doors = append(c.Doors, d.door(f))
 	}
 	return c, nil
 }
@@ -52,41 +48,7 @@ func (l LineSettings) config(device string) gpio.Config {
 	return gpio.Config{Backend: l.Backend, Chip: l.Chip, Socket: l.Socket, Client: "sekimori-agent/" + device, Lines: names}
 }
 
-// readers makes every reader by its driver. This switch is the whole list of
-// drivers a settings file can name.
-func (s Settings) readers(lines drivers.Lines) (map[string]drivers.Reader, error) {
-	made := map[string]drivers.Reader{}
-	onBus := map[string][]osdp.ReaderConfig{}
-	for _, d := range s.Doors {
-		for _, r := range d.Readers {
-			switch r.Driver {
-			case "wiegand":
-				reader, err := wiegand.New(wiegand.Config{
-					Reader: r.ID, D0: r.D0, D1: r.D1, Tamper: r.Tamper, LED: r.LED, Buzzer: r.Buzzer,
-					Rules: wiegand.Rules{Keypad: r.Keypad != nil && *r.Keypad},
-				}, lines)
-				if err != nil {
-					return nil, err
-				}
-				made[r.ID] = reader
-			case "osdp":
-				onBus[r.Bus] = append(onBus[r.Bus], osdp.ReaderConfig{Reader: r.ID, Address: byte(r.Address)})
-			}
-		}
-	}
-	for _, b := range s.Buses {
-		bus, err := osdp.NewBus(osdp.Config{Baud: b.Baud, Readers: onBus[b.ID]}, line.Serial(b.Port, b.Baud))
-		if err != nil {
-			return nil, fmt.Errorf("bus %s: %w", b.ID, err)
-		}
-		for i, r := range bus.Readers() {
-			made[onBus[b.ID][i].Reader] = r
-		}
-	}
-	return made, nil
-}
-
-func (d DoorSettings) door(made map[string]drivers.Reader) Door {
+func (d DoorSettings) door(f fitting) Door {
 	out := Door{
 		Code: d.ID, Relay: d.Relay.line(), Contact: d.Contact.line(), REX: d.REX.line(), Fire: d.Fire.line(),
 	}
@@ -94,7 +56,12 @@ func (d DoorSettings) door(made map[string]drivers.Reader) Door {
 		out.Tamper = d.Tamper.line()
 	}
 	for _, r := range d.Readers {
-		out.Readers = append(out.Readers, Reader{ID: r.ID, Out: r.Direction == "out", Driver: made[r.ID]})
+		reader := Reader{ID: r.ID, Out: r.Direction == "out", Driver: f[r.ID].driver, Kind: r.Driver, Proof: r.proof(), Secure: r.secure()}
+		if r.Driver == driverOSDP && r.Form != "" {
+			form := r.form()
+			reader.Form = &form
+		}
+		out.Readers = append(out.Readers, reader)
 	}
 	return out
 }

@@ -255,7 +255,7 @@ func TestRunWithoutHub(t *testing.T) {
 	if n := strings.Count(log.String(), "hub not reached"); n != 1 {
 		t.Errorf("the hub was missed %d times in the log:\n%s", n, log)
 	}
-	want := []record.Kind{record.KindEpochStarted, record.KindBooted, record.KindPolicyActivated, record.KindGranted, record.KindEntered}
+	want := []record.Kind{record.KindEpochStarted, record.KindBooted, record.KindPolicyActivated, record.KindDoorEquipped, record.KindGranted, record.KindEntered}
 	if got := kinds(t, c); !slices.Equal(got, want) {
 		t.Errorf("facts %v, want %v", got, want)
 	}

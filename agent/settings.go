@@ -86,60 +86,6 @@ type WireSettings struct {
 	ActiveLow bool   `yaml:"active_low"`
 }
 
-// ReaderSettings is a reader: on a bus with an address, or on two data lines.
-type ReaderSettings struct {
-	ID        string `yaml:"id" settings:"required,id"`
-	Direction string `yaml:"direction" settings:"required,enum=in|out"`
-	Driver    string `yaml:"driver" settings:"required,enum=osdp|wiegand"`
-	Bus       string `yaml:"bus"`
-	Address   int    `yaml:"address" settings:"min=0,max=126"`
-	D0        string `yaml:"d0"`
-	D1        string `yaml:"d1"`
-	LED       string `yaml:"led"`
-	Buzzer    string `yaml:"buzzer"`
-	Tamper    string `yaml:"tamper"`
-	Keypad    *bool  `yaml:"keypad"` // wiegand: short frames are keys; otherwise they are noise
-}
-
-// Validate wants what the driver needs and nothing that belongs to another.
-func (r *ReaderSettings) Validate(v *settings.Validator) {
-	switch r.Driver {
-	case "osdp":
-		needText(v, "bus", r.Bus, "osdp")
-		refuseKeypad(v, r.Keypad)
-	case "wiegand":
-		needText(v, "d0", r.D0, "wiegand")
-		needText(v, "d1", r.D1, "wiegand")
-		needKeypad(v, r.Keypad)
-	}
-}
-
-// A Wiegand line does not tell whether there is a keypad, and guessing wrong
-// either loses PINs or takes noise for keys; an OSDP reader tells it itself.
-func needKeypad(v *settings.Validator, keypad *bool) {
-	if keypad == nil {
-		v.Fault("keypad", settings.Message{Code: "required",
-			JA: "driver が wiegand のときは keypad が必要です", EN: "driver wiegand needs keypad",
-			FixJA: "暗証番号の釦があれば keypad: true、なければ keypad: false", FixEN: "Write keypad: true where there are keys for a PIN, keypad: false where there are none."})
-	}
-}
-
-func refuseKeypad(v *settings.Validator, keypad *bool) {
-	if keypad != nil {
-		v.Fault("keypad", settings.Message{Code: "unused",
-			JA: "driver が osdp のときは keypad は使いません", EN: "driver osdp does not use keypad",
-			FixJA: "keypad を消してください。読取装置が自分で知らせます", FixEN: "Remove keypad: the reader tells it itself."})
-	}
-}
-
-func needText(v *settings.Validator, path, value, driver string) {
-	if value == "" {
-		v.Fault(path, settings.Message{Code: "required",
-			JA: fmt.Sprintf("driver が %s のときは %s が必要です", driver, path), EN: fmt.Sprintf("driver %s needs %s", driver, path),
-			FixJA: path + " を書き加えてください", FixEN: "Add " + path + "."})
-	}
-}
-
 // Validate checks what spans several parts: buses that exist, addresses and
 // lines used once.
 func (s *Settings) Validate(v *settings.Validator) {
@@ -148,6 +94,9 @@ func (s *Settings) Validate(v *settings.Validator) {
 		buses[i] = b.ID
 	}
 	used := map[string]string{}
+	for i, b := range s.Buses {
+		used[b.Port] = fmt.Sprintf("buses[%d].port", i)
+	}
 	once := func(path, what string) {
 		if what == "" {
 			return
@@ -181,6 +130,7 @@ func (s *Settings) Validate(v *settings.Validator) {
 				v.Ref(at+"bus", r.Bus, buses)
 				once(at+"address", fmt.Sprintf("%s/%d", r.Bus, r.Address))
 			}
+			once(at+"port", r.Port)
 		}
 	}
 }

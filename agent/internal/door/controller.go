@@ -63,7 +63,8 @@ type Input struct {
 type Reader struct {
 	ID        record.ReaderID
 	Direction record.Direction
-	Secure    bool // its link proves both ends: a reading without that proof is not believed
+	Secure    bool          // its link proves both ends: a reading without that proof is not believed
+	Form      *drivers.Form // how its numbers are written before they are looked up; nil: as they are
 	Driver    drivers.Reader
 }
 

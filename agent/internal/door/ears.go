@@ -76,6 +76,14 @@ func (e *ears) Reading(r drivers.Reading) {
 }
 
 func (e *ears) card(r drivers.Reading, c drivers.Card, unproven bool) {
+	if e.reader.Form != nil {
+		var err error
+		if c, err = e.reader.Form.Recast(c); err != nil {
+			e.c.Log.Warn("card not of the form that the settings name for this reader", "reader", e.reader.ID, "err", err)
+			e.c.show(e.door, e.reader.Direction, drivers.SignalDenied)
+			return
+		}
+	}
 	_ = e.c.Send(e.ctx, decide.CardRead{
 		Door: e.door, Reader: e.reader.ID, Direction: e.reader.Direction,
 		Tag: e.c.Key.Tag(c.Key()), UIDOnly: r.Proof == drivers.ProofUIDOnly, Unproven: unproven, ID: attemptID(),
