@@ -1,7 +1,7 @@
 // Package line is the serial port under the drivers that talk bytes: a small
 // face, the operating system's ports behind it, and a connected pair for tests.
 //
-//	driver ── Port ─┬─ Serial   a real port or a pty
+//	driver ── Port ─┬─ Serial   a real port or a pty, by path or by its adapter
 //	                └─ Pair     two ends in memory, with or without wire time
 //
 // It is the only package that knows the serial library. A port may disappear (a

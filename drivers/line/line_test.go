@@ -59,6 +59,72 @@ func TestPairAtTakesWireTime(t *testing.T) {
 	})
 }
 
+// The wire is a full-duplex one: each direction takes its own time, one byte
+// after the other from when it was free, and silence saves none up.
+func TestPairAtPacesEachDirection(t *testing.T) {
+	for _, baud := range []int{9600, 19200, 38400, 57600, 115200, 230400} {
+		synctest.Test(t, func(t *testing.T) {
+			a, b := line.PairAt(baud)
+			char := 10 * time.Second / time.Duration(baud)
+			began := time.Now()
+			// arrivals reads n bytes and checks when each of them came.
+			arrivals := func(p line.Port, due ...time.Duration) <-chan struct{} {
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					p.SetReadTimeout(line.NoTimeout)
+					for i, want := range due {
+						var one [1]byte
+						if n, err := p.Read(one[:]); n != 1 || err != nil || one[0] != byte(i) {
+							t.Errorf("%d baud: byte %d: %d %v %v", baud, i, n, one, err)
+						}
+						if took := time.Since(began); took != want {
+							t.Errorf("%d baud: byte %d came after %v, want %v", baud, i, took, want)
+						}
+					}
+				}()
+				return done
+			}
+			// a→b: 2 bytes at 0; 1 byte at 1.5 characters, which waits for
+			// the wire; 1 byte at 10, which does not. b→a: 2 bytes at 1.
+			toB := arrivals(b, char, 2*char, 3*char, 11*char)
+			toA := arrivals(a, 2*char, 3*char)
+			a.Write([]byte{0, 1})
+			time.Sleep(char)
+			b.Write([]byte{0, 1})
+			time.Sleep(char / 2)
+			a.Write([]byte{2})
+			time.Sleep(10*char - time.Since(began))
+			a.Write([]byte{3})
+			<-toB
+			<-toA
+		})
+	}
+}
+
+// A time-out between two bytes gives what has come, and a close lets what is on
+// the wire arrive.
+func TestPairAtInTheMiddleOfAFrame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := line.PairAt(9600)
+		a.Write(make([]byte, 10))
+		a.Close()
+		b.SetReadTimeout(5200 * time.Microsecond) // 4.99 characters
+		var buf [16]byte
+		time.Sleep(5200 * time.Microsecond)
+		if n, err := b.Read(buf[:]); n != 4 || err != nil {
+			t.Errorf("%d bytes after 4.99 characters, %v", n, err)
+		}
+		time.Sleep(time.Second)
+		if n, err := b.Read(buf[:]); n != 6 || err != nil {
+			t.Errorf("then %d bytes, %v", n, err)
+		}
+		if _, err := b.Read(buf[:]); !errors.Is(err, line.ErrGone) {
+			t.Errorf("then %v", err)
+		}
+	})
+}
+
 func TestCloseEndsBothEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := line.Pair()

@@ -7,17 +7,38 @@ import (
 	"go.bug.st/serial"
 )
 
-// Serial returns an opener of the port at path ("/dev/ttyUSB0", "COM3", a pty)
-// with baud bits a second, 8N1, no flow control. The port is held exclusively:
-// two programs on one RS-485 bus answer each other's readers.
-func Serial(path string, baud int) Opener {
+// Serial returns an opener of the port called name ("/dev/ttyUSB0", "COM3", a
+// pty, "usb:A10X2BQ4": see PortInfo.Pin) with baud bits a second, 8N1, no flow
+// control. The port is held exclusively: two programs on one RS-485 bus answer
+// each other's readers.
+func Serial(name string, baud int) Opener { return serialOf(name, baud, listOS) }
+
+func serialOf(name string, baud int, list func() ([]PortInfo, error)) Opener {
 	return func() (Port, error) {
-		p, err := openOS(path, baud)
+		p, err := openNamed(name, baud, list)
 		if err != nil {
-			return nil, fmt.Errorf("open %s at %d baud: %w", path, baud, err)
+			return nil, fmt.Errorf("open %s at %d baud: %w", name, baud, err)
 		}
 		return p, nil
 	}
+}
+
+// openNamed looks the name up a second time when the port is open: between the
+// first look and the opening the path may have become another adapter's. While
+// the port is open it cannot.
+func openNamed(name string, baud int, list func() ([]PortInfo, error)) (Port, error) {
+	path, err := resolve(name, list)
+	if err != nil {
+		return nil, err
+	}
+	p, err := openOS(path, baud)
+	if err != nil {
+		return nil, err
+	}
+	if now, err := resolve(name, list); err != nil || now != path {
+		return nil, errors.Join(fmt.Errorf("%w while it was opened", ErrGone), err, p.Close())
+	}
+	return p, nil
 }
 
 func openLibrary(path string, baud int) (serial.Port, error) {
