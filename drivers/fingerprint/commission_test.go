@@ -4,11 +4,10 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"sekimori/drivers/fingerprint"
-	"sekimori/drivers/line"
-	"testing/synctest"
 )
 
 // fresh is a module as it comes from its maker.
@@ -155,5 +154,4 @@ func TestProbe(t *testing.T) {
 	if b := fingerprint.Bauds(); len(b) != 12 || b[0] != 57600 || slices.Max(b) != 115200 {
 		t.Errorf("bauds %v", b)
 	}
-	var _ line.Port
 }

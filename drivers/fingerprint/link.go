@@ -16,18 +16,19 @@ const (
 	strayEvery = time.Second            // the same after noise: a noisy wire must not keep the module from looking for fingers
 )
 
-// phase is how far the link has come. Silence, damage and a module that wants its
-// password lead back to verifying; what was being asked is kept if the module may
-// only have been slow.
+// phase is how far the link has come.
 //
 //	verifying ── VfyPwd ok ──▶ reading ── parameters ──▶ talking ◀── next.then ──┐
-//	 ▲  │ wrong password        ▲   │ other level          │  └──── next.ask ─────┘
-//	 │  └─ Refused, 5 s         └ levelling                │
-//	 └──────────── silence · NeedPassword · the port ◀─────┘
+//	 ▲  │ wrong password        ▲   │ other level         │ │ └──── next.ask ─────┘
+//	 │  └─ Refused, 5 s         └ levelling               │ │ silence: in doubt,
+//	 └──────────── NeedPassword · the port ◀──────────────┘ ▼ next is kept
+//	                               talking ◀── VfyPwd ok ── verifying ◀── parameters ── reading
 //
 // ReadSysPara is in the way on purpose. Its answer is longer than any other and a
 // module answers in order, so once it is heard no late answer of before can be
-// taken for a timely one: that of a forgotten search for that of a deletion.
+// taken for a timely one: that of a forgotten search for that of a deletion. In
+// doubt it comes first, because a module that was reset then says that it wants
+// its password, where VfyPwd would hide that its buffers are empty.
 type phase uint8
 
 const (
@@ -47,6 +48,7 @@ type link struct {
 	phase   phase
 	tries   int  // of this phase's command
 	doubt   bool // the module was silent to next.ask and is being proven
+	sick    bool // it answers, but not to what it is for: offline until it does
 	settled bool // an attempt to open has ended, so acts know where they stand
 	level   bool // the security level was set since the module came back
 
@@ -199,25 +201,32 @@ func (l link) heard(p Packet, now time.Duration) (link, effects) {
 		l.health.Retries++
 		return l, effects{}
 	}
+	if l.sick {
+		l.sick, l.health.Online, l.health.Detail = false, true, ""
+	}
 	return l.enter(l.next.then(reply{Answer: a}, now), now)
 }
 
 func (l link) verified(a Answer, now time.Duration) (link, effects) {
-	switch a.Code {
-	case OK:
+	switch {
+	case a.Code == OK && l.doubt:
+		return l.opened(now)
+	case a.Code == OK:
 		l.phase = reading
 		return l, effects{}
-	case WrongPassword:
+	case a.Code == WrongPassword:
 		return l.refused(now)
 	}
 	return l.fault(fmt.Sprintf("the module answered VfyPwd with %q", a.Code), now)
 }
 
 func (l link) read(a Answer, now time.Duration) (link, effects) {
-	if a.Code == WrongPassword {
+	switch {
+	case l.doubt && (a.Code == WrongPassword || a.Code == NeedPassword):
+		return l.interrupted(now)
+	case a.Code == WrongPassword:
 		return l.refused(now) // to VfyPwd: what was taken for its answer was an older one
-	}
-	if a.Code != OK {
+	case a.Code != OK:
 		return l.fault(fmt.Sprintf("the module answered ReadSysPara with %q", a.Code), now)
 	}
 	about, err := a.Parameters()
@@ -225,6 +234,10 @@ func (l link) read(a Answer, now time.Duration) (link, effects) {
 		return l.fault(err.Error(), now)
 	}
 	l.about = about
+	if l.doubt {
+		l.phase = verifying
+		return l, effects{}
+	}
 	if want := uint16(l.cfg.SecurityLevel); want != 0 && want != about.SecurityLevel && !l.level {
 		l.phase, l.tries = levelling, 0
 		return l, effects{}
@@ -234,8 +247,10 @@ func (l link) read(a Answer, now time.Duration) (link, effects) {
 
 // opened goes on with what was asked before a silence, or begins to watch.
 func (l link) opened(now time.Duration) (link, effects) {
-	l.health.Online, l.health.Refused, l.health.Secure = true, false, l.cfg.Password != nil
-	l.health.Detail = ""
+	l.health.Refused, l.health.Secure = false, l.cfg.Password != nil
+	if !l.sick {
+		l.health.Online, l.health.Detail = true, ""
+	}
 	if want := uint16(l.cfg.SecurityLevel); want != 0 && want != l.about.SecurityLevel {
 		l.health.Detail = fmt.Sprintf("the module stays at security level %d, %d is wanted", l.about.SecurityLevel, want)
 	}
@@ -268,7 +283,7 @@ func (l link) quiet(now time.Duration) (link, effects) {
 	case l.phase != talking:
 		return l.fault("the module does not answer", now)
 	case l.next.mode != bare:
-		l.doubt, l.phase, l.tries, l.due = true, verifying, 0, now
+		l.doubt, l.phase, l.tries, l.due = true, reading, 0, now
 	case l.asked >= maxTries:
 		return l.enter(l.next.then(reply{silent: true}, now), now)
 	default:
@@ -284,6 +299,9 @@ func (l link) fault(detail string, now time.Duration) (link, effects) {
 	l.tries++
 	if l.health.Online && l.tries < maxTries {
 		l.phase, l.due = verifying, now+againWait
+		if l.doubt {
+			l.phase = reading
+		}
 		l.health.Retries++
 		return l, effects{}
 	}
@@ -345,6 +363,7 @@ func (l link) enter(m move, now time.Duration) (link, effects) {
 	l.dark = l.dark || m.dark
 	switch {
 	case m.lost != "":
+		l.sick = true
 		return l.offline(m.lost, now, absentWait)
 	case m.end != nil:
 		return l.finish(*m.end, e, now)

@@ -13,8 +13,10 @@ const (
 	// liftLooks is how many looks in a row must find no finger before it counts
 	// as lifted: a rolling finger is gone for a moment.
 	liftLooks = 2
-	// maxImages is how many pictures are taken of one touch.
+	// maxImages is how many bad pictures are taken of one touch.
 	maxImages = 3
+	// maxLost is how many answers about one touch may be lost on the wire.
+	maxLost = 5
 )
 
 // lights are the signals in the colours that every R503 has.
@@ -32,7 +34,8 @@ var lights = map[drivers.Signal]Light{
 //	         └──────────┘            ─▶ noise ─▶ lift
 type touch struct {
 	facts
-	images int // taken of this touch
+	images int // bad ones of this touch
+	lost   int // searches without an answer
 }
 
 // watch waits for a finger, tells whose it is, waits until it is lifted, and so
@@ -40,8 +43,11 @@ type touch struct {
 func watch(f facts) move { return touch{facts: f}.look() }
 
 func (t touch) look() move {
-	return move{ask: CaptureImage(), after: lookEvery, rest: t.images == 0, then: t.looked}
+	return move{ask: CaptureImage(), after: lookEvery, rest: !t.begun(), then: t.looked}
 }
+
+// begun tells that a finger was seen and is not read yet.
+func (t touch) begun() bool { return t.images+t.lost > 0 }
 
 func (t touch) looked(r reply, _ time.Duration) move {
 	switch {
@@ -49,24 +55,30 @@ func (t touch) looked(r reply, _ time.Duration) move {
 		return move{lost: "the module does not answer GetImage"}
 	case r.is(OK):
 		return move{ask: Extract(Buffer1), then: t.extracted}
-	case r.is(NoFinger) && t.images == 0:
-		return t.look()
-	case r.is(NoFinger):
+	case r.is(NoFinger) && t.begun():
 		return t.spoilt("the finger was lifted before it could be read")
+	case r.is(NoFinger):
+		return t.look()
 	}
 	return t.again("GetImage", r)
 }
 
 func (t touch) extracted(r reply, _ time.Duration) move {
 	if r.is(OK) {
-		return move{ask: SearchTemplates(Buffer1, 1, t.lastSlot()), then: t.searched}
+		// Not repeated: a module that was reset would search for an empty buffer.
+		return move{ask: SearchTemplates(Buffer1, 1, t.lastSlot()), mode: once, then: t.searched}
 	}
 	return t.again("Img2Tz", r)
 }
 
 // again takes another picture of the same touch.
 func (t touch) again(doing string, r reply) move {
-	if t.images++; t.images >= maxImages {
+	if r.silent {
+		t.lost++
+	} else {
+		t.images++
+	}
+	if t.images >= maxImages || t.lost >= maxLost {
 		return t.spoilt("the finger could not be read: " + doing + ": " + r.words())
 	}
 	m := t.look()
@@ -84,6 +96,8 @@ func (t touch) spoilt(why string) move {
 
 func (t touch) searched(r reply, _ time.Duration) move {
 	switch {
+	case r.silent:
+		return t.again("Search", r)
 	case r.is(OK):
 		slot, score := r.Found()
 		f, err := drivers.NewFinger(slot, score)
