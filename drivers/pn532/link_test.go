@@ -104,6 +104,42 @@ func fitting(command, data []byte) []byte {
 	return nil
 }
 
+// A command that was sent twice is answered twice. The second answer comes while
+// nothing is asked, and is not taken for the answer to what comes next.
+func TestLateSecondAnswerIsNotTheNextOne(t *testing.T) {
+	w := &wanderer{t: t, link: pn532.NewLink(plain())}
+	w.step(pn532.Opened{})
+	ack := pn532.Heard{Frame: pn532.Frame{Kind: pn532.KindACK}}
+	for len(w.command) == 0 || w.command[0] != 0x4A { // until it looks for type A
+		w.now = w.link.Due()
+		w.step(pn532.Tick{})
+		if w.command[0] != 0x4A {
+			w.step(ack)
+			w.step(pn532.Heard{Frame: pn532.Frame{TFI: 0xD5, Data: append([]byte{w.command[0] + 1}, fitting(w.command, nil)...)}})
+		}
+	}
+	w.now = w.link.Due() // no ACK: it asks again
+	w.step(pn532.Tick{})
+	nobody := pn532.Heard{Frame: pn532.Frame{TFI: 0xD5, Data: []byte{0x4B, 0}}}
+	w.step(ack)
+	w.step(nobody)
+	before := w.link.Health().Noise
+	w.now += 20 * time.Millisecond
+	if w.link.Due() <= w.now {
+		t.Fatal("the next question does not wait for the second answer")
+	}
+	w.step(ack)
+	w.step(nobody)
+	if w.command[2] != 0x00 || w.link.Health().Noise != before+2 {
+		t.Errorf("the second answer was taken: noise %d", w.link.Health().Noise-before)
+	}
+	w.now = w.link.Due()
+	w.step(pn532.Tick{})
+	if w.command[0] != 0x4A || w.command[2] != 0x01 {
+		t.Errorf("next is % X, want a look for FeliCa 212", w.command)
+	}
+}
+
 func FuzzLink(f *testing.F) {
 	f.Add([]byte{0, 4, 7, 0, 7, 0, 7, 0, 7, 0, 7, 0, 7, 9, 3, 0, 6, 1, 2, 3, 11, 1, 1, 1}, true)
 	f.Add([]byte{0, 7, 0, 7, 0, 7, 0, 7, 1, 0, 7, 0x90, 0, 0, 7, 0x91, 0xAF, 0, 0, 0, 0, 10, 10, 10}, false)

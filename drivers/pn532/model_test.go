@@ -38,6 +38,8 @@ type module struct {
 	twice     int           // answers to send twice
 	refuse    int           // commands to answer with an error frame
 	noise     int           // answers to send rubbish before
+	blind     bool          // listings are not answered
+	garble    int           // answers of a card to damage
 }
 
 // chip is a card.
@@ -203,6 +205,9 @@ func (m *module) reply(command []byte) [][]byte {
 		return [][]byte{ack, errorFrame}
 	}
 	data, ok := m.answer(command)
+	if command[0] == 0x4A && m.blind {
+		ok = false
+	}
 	if !ok || fault(&m.lose) {
 		return [][]byte{ack}
 	}
@@ -212,7 +217,7 @@ func (m *module) reply(command []byte) [][]byte {
 	frame = append(frame, -total(body), 0x00)
 	m.last = frame
 	switch {
-	case fault(&m.damage):
+	case fault(&m.damage), command[0] == 0x40 && fault(&m.garble):
 		bad := bytes.Clone(frame)
 		bad[len(bad)-2] ^= 0x10
 		return [][]byte{ack, bad}

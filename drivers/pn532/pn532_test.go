@@ -268,6 +268,21 @@ func TestStall(t *testing.T) {
 	})
 }
 
+// A module that wakes, says who it is and never finds a card is no reader.
+func TestBlindModuleIsOffline(t *testing.T) {
+	bubble(t, plain(), func(t *testing.T, m *module, _ *cable, rec *drivertest.Recorder, _ *pn532.Reader) {
+		m.set(func() { m.blind = true })
+		until(t, 3*time.Second, "offline", func() bool { return !rec.Last().Online })
+		time.Sleep(time.Minute)
+		if h := rec.Last(); h.Online || h.Detail != "no answer to InListPassiveTarget" {
+			t.Errorf("health %+v", h)
+		}
+		m.set(func() { m.blind = false })
+		m.hold(&chip{uid: uid7})
+		until(t, 3*time.Second, "the card", count(rec, 1))
+	})
+}
+
 func TestUnpluggedAndBack(t *testing.T) {
 	bubble(t, plain(), func(t *testing.T, m *module, _ *cable, rec *drivertest.Recorder, _ *pn532.Reader) {
 		for i := range 5 {

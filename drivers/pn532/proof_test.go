@@ -187,6 +187,30 @@ func TestTornAway(t *testing.T) {
 	}
 }
 
+// An answer that is damaged on the line is asked for again with a NACK: a card
+// must not hear a command twice, or its proof would have to begin anew.
+func TestDamagedProofIsHeardAgain(t *testing.T) {
+	bubble(t, proving(t, drivers.ProofCryptographic), func(t *testing.T, m *module, _ *cable, rec *drivertest.Recorder, _ *pn532.Reader) {
+		for i := range 4 {
+			c := issued(siteKey, append([]byte{4, byte(i)}, uid7[2:]...))
+			m.set(func() { m.seen, m.garble = nil, 2 })
+			m.hold(c)
+			until(t, time.Second, "the card", count(rec, i+1))
+			n := 0
+			for _, command := range m.commands() {
+				if command[0] == 0x40 {
+					n++
+				}
+			}
+			if x := rec.Readings()[i]; x.Proof != drivers.ProofCryptographic || n != 4 {
+				t.Errorf("proof %s after %d commands to the card, want 4", x.Proof, n)
+			}
+			m.hold()
+			time.Sleep(time.Second)
+		}
+	})
+}
+
 func TestTakenAwayBeforeTheProof(t *testing.T) {
 	bubble(t, proving(t, drivers.ProofCryptographic), func(t *testing.T, m *module, _ *cable, rec *drivertest.Recorder, _ *pn532.Reader) {
 		c := issued(siteKey, uid7)
