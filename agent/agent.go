@@ -46,6 +46,8 @@ type Config struct {
 	Hub      Hub           //
 	Lines    drivers.Lines // the bank all doors' lines are on; closed by Run
 	Doors    []Door        //
+	Inputs   []Input       // auxiliary contacts
+	Outputs  []Output      // lamps, buzzers, contacts for others
 	Journal  Journal       // zero: defaults
 	Log      *slog.Logger  // nil: slog.Default
 
@@ -153,6 +155,7 @@ type agent struct {
 	policies *obey.Policies
 	orders   *obey.Orders
 	witness  *watch.Witness
+	panel    alarms
 }
 
 // Run serves the doors until ctx ends. Stopping order: uplink and doors
@@ -212,8 +215,11 @@ func (a *agent) begin(ctx context.Context, anomaly *record.ClockSet) error {
 		a.Log.Warn("clock not believed", "os", anomaly.Before, "last_known", anomaly.After)
 		a.write(ctx, record.KindClockAnomaly, anomaly)
 	}
+	if err := a.fitPanel(); err != nil {
+		return err
+	}
 	a.doors = &door.Controller{
-		Doors: a.wiring(), Lines: a.Lines, Facts: a.facts, Clock: a.time,
+		Doors: a.wiring(), Lines: a.Lines, Facts: watched{a.facts, a.panel.lamps}, Clock: a.time,
 		Memory: door.File(filepath.Join(a.StateDir, "doors.json")), Key: a.id.CredentialKey(), Log: a.Log,
 	}
 	a.doors.Init()
@@ -289,6 +295,7 @@ func (a *agent) wiring() []door.Door {
 func (a *agent) serve(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.doors.Run(ctx) })
+	g.Go(func() error { return a.runPanel(ctx) })
 	g.Go(func() error { return uplink.Run(ctx, a.uplink()) })
 	g.Go(func() error { return a.housekeeping(ctx) })
 	g.Go(func() error { return a.renewing(ctx) })

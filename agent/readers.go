@@ -37,6 +37,12 @@ func (s Settings) Open(ctx context.Context, log *slog.Logger) (Config, error) {
 	for _, d := range s.Doors {
 		c.Doors = append(c.Doors, d.door(f))
 	}
+	for _, in := range s.Inputs {
+		c.Inputs = append(c.Inputs, in.input())
+	}
+	for _, out := range s.Outputs {
+		c.Outputs = append(c.Outputs, out.output())
+	}
 	return c, nil
 }
 

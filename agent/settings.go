@@ -17,6 +17,9 @@ type Settings struct {
 	Lines   LineSettings    `yaml:"lines" settings:"required"`
 	Buses   []BusSettings   `yaml:"buses"`
 	Doors   []DoorSettings  `yaml:"doors" settings:"required,min=1"`
+
+	Inputs  []InputSettings  `yaml:"inputs"`
+	Outputs []OutputSettings `yaml:"outputs"`
 }
 
 // HubSettings says where the hub is.
@@ -132,6 +135,17 @@ func (s *Settings) Validate(v *settings.Validator) {
 			}
 			once(at+"port", r.Port)
 		}
+	}
+	for i, in := range s.Inputs {
+		at := fmt.Sprintf("inputs[%d].", i)
+		once(at+"id", "contact "+in.ID)
+		once(at+"line", in.Line)
+		once(at+"second", in.Second)
+	}
+	for i, out := range s.Outputs {
+		at := fmt.Sprintf("outputs[%d].", i)
+		once(at+"id", "contact "+out.ID)
+		once(at+"line", out.Line)
 	}
 }
 
