@@ -43,7 +43,8 @@ func (r *Reader) Count(ctx context.Context) (int, error) {
 }
 
 // Slots are the slots that hold a template, in order. A module without an index
-// is asked for each slot.
+// is asked about each slot, which may take a minute, and no finger is looked for
+// meanwhile.
 func (r *Reader) Slots(ctx context.Context) ([]uint16, error) {
 	out := r.do(ctx, task{begin: slotsAct}, nil)
 	return out.slots, out.err

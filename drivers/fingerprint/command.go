@@ -162,8 +162,6 @@ func (c Command) Packet(address uint32) Packet {
 	return Packet{Address: address, Kind: KindCommand, Payload: append([]byte{byte(c.code)}, c.args...)}
 }
 
-func (c Command) isZero() bool { return c.code == 0 }
-
 // Window is how long the module may take to answer, its bytes' time on the wire
 // included at 9600 baud.
 func (c Command) Window() time.Duration { return table[c.code].window }

@@ -36,7 +36,7 @@ func (p pose) place(step Step) move {
 }
 
 func (p pose) look(then func(reply, time.Duration) move) move {
-	return move{ask: CaptureImage(), after: lookEvery, waits: true, then: then}
+	return move{ask: CaptureImage(), after: lookEvery, waits: true, pose: true, then: then}
 }
 
 // late starts the person's time at the first look and tells when it is over.

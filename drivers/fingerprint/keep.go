@@ -172,11 +172,13 @@ func each(f facts, slot uint16, taken []uint16) move {
 	if !f.has(slot) {
 		return over(outcome{slots: taken})
 	}
-	return load(slot, sighting{}, func(s sighting) move {
+	m := load(slot, sighting{}, func(s sighting) move {
 		all := taken
 		if s.loaded {
 			all = append(append([]uint16(nil), taken...), slot)
 		}
 		return each(f, slot+1, all)
 	})
+	m.waits = true // a thousand questions: nothing is lost by giving up
+	return m
 }

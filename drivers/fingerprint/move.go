@@ -19,7 +19,8 @@ type move struct {
 	mode  mode
 	after time.Duration // ask no sooner than this
 	rest  bool          // nobody is being served: acts and lights may come first
-	waits bool          // an act waits for a person: it may be given up here
+	waits bool          // an act may be given up here
+	pose  bool          // an act waits for a finger, or for its absence
 	lift  bool          // the finger of the last touch may still be there
 	then  func(reply, time.Duration) move
 

@@ -27,8 +27,9 @@ type Probed struct {
 
 // Probe asks the open port whether a module of DefaultAddress is there, as an
 // installer does once for each of Bauds: any well-formed answer to VfyPwd with
-// the factory's password is one. It changes nothing in the module, and takes at
-// most two seconds. ErrOffline means that nothing answered like a module.
+// the factory's password is one. It changes nothing in the module, takes at most
+// two seconds, and closes the port when ctx ends first. ErrOffline means that
+// nothing answered like a module.
 func Probe(ctx context.Context, port line.Port) (Probed, error) {
 	a, err := ask(ctx, port, VerifyPassword(factory))
 	if err != nil {

@@ -401,6 +401,10 @@ func TestRing(t *testing.T) {
 		if !slices.EqualFunc(r.module.lights, want, slices.Equal) {
 			t.Errorf("lights % x, want % x", r.module.lights, want)
 		}
+		r.module.Plug(false)
+		r.until(4*time.Second, "offline", func() bool { return !r.rec.Last().Online })
+		r.module.Plug(true)
+		r.until(3*time.Second, "the light of before", func() bool { return r.module.seen(0x35) == 3 })
 	})
 	for name, setup := range map[string]func(*module){
 		"error":   func(m *module) { m.noRing = true },
