@@ -55,6 +55,7 @@ type cable struct {
 	wire    *wire
 	gone    bool
 	opened  int
+	tamper  func(command, out []byte) []byte
 }
 
 func (c *cable) open() (line.Port, error) {
@@ -68,8 +69,29 @@ func (c *cable) open() (line.Port, error) {
 	}
 	ours, theirs := line.PairAt(c.baud)
 	c.wire = newWire(theirs, c.readers...)
+	c.wire.setTamper(c.tamper)
 	c.opened++
 	return ours, nil
+}
+
+// interpose puts somebody between the readers and the controller.
+func (c *cable) interpose(tamper func(command, out []byte) []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tamper = tamper
+	if c.wire != nil {
+		c.wire.setTamper(tamper)
+	}
+}
+
+// log is every command of the present opening.
+func (c *cable) log() [][]byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.wire == nil {
+		return nil
+	}
+	return c.wire.heard()
 }
 
 func (c *cable) close() {
@@ -133,6 +155,12 @@ func bubble(t *testing.T, cfg osdp.Config, readers []*reader, check func(t *test
 		}
 		check(t, c, recs, bus)
 	})
+}
+
+// bubbleOf is a bubble without a bus.
+func bubbleOf(t *testing.T, check func(t *testing.T)) {
+	t.Helper()
+	synctest.Test(t, check)
 }
 
 func until(t *testing.T, limit time.Duration, what string, ok func() bool) time.Duration {

@@ -119,6 +119,9 @@ func (l *Link) askFor(a Ask, now time.Duration) {
 	case l.ask != nil || l.installed != nil:
 		l.answers = append(l.answers, Answer{ID: a.ID, Err: ErrBusyAct})
 		return
+	case !l.alive && l.probes > 1:
+		l.answers = append(l.answers, Answer{ID: a.ID, Err: ErrOffline})
+		return
 	case !l.can(a.Command.Code()):
 		l.answers = append(l.answers, Answer{ID: a.ID, Err: ErrAbsent})
 		return

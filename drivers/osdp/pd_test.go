@@ -32,6 +32,13 @@ type reader struct {
 	heard    time.Time
 	commands []command // everything acted upon
 	repeats  int       // commands answered from the cache
+
+	caps    []byte                // PDCAP; nil: the usual
+	com     []byte                // the last COMSET
+	match   func(slot int) []byte // BIOMATCHR for a slot, nil: nobody comes
+	scanned []byte                // a result to be reported
+	file    []byte                // received by FILETRANSFER
+	hidden  secrets
 }
 
 type answer struct {
@@ -77,7 +84,7 @@ func (r *reader) SetTamper(open bool) {
 }
 
 func (r *reader) Plug(in bool) {
-	r.set(func() { r.out, r.seq, r.cached, r.events = !in, -1, nil, nil })
+	r.set(func() { r.out, r.seq, r.cached, r.events, r.hidden.live = !in, -1, nil, nil, false })
 }
 
 func (r *reader) set(f func()) {
@@ -92,12 +99,19 @@ func (r *reader) seen() []command {
 	return append([]command(nil), r.commands...)
 }
 
-// obey answers one command; nil is silence.
-func (r *reader) obey(seq int, code byte, data []byte) []byte {
+func (r *reader) address() byte {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.addr
+}
+
+// obey answers one command, f from SOM to the check; nil is silence.
+func (r *reader) obey(f []byte) []byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	seq := int(f[4] & 3)
 	if time.Since(r.heard) > 8*time.Second {
-		r.seq = -1
+		r.seq, r.hidden.live = -1, false
 	}
 	r.heard = time.Now()
 	switch {
@@ -110,7 +124,7 @@ func (r *reader) obey(seq int, code byte, data []byte) []byte {
 		r.busy--
 		return r.frame(0, answer{0x79, nil})
 	case r.lose:
-		r.lose, r.seq = false, -1
+		r.lose, r.seq, r.hidden.live = false, -1, false
 		return r.frame(seq, answer{0x41, []byte{4}})
 	case seq != 0 && seq == r.seq:
 		r.repeats++
@@ -119,9 +133,22 @@ func (r *reader) obey(seq int, code byte, data []byte) []byte {
 		return r.frame(seq, answer{0x41, []byte{4}})
 	}
 	r.seq = seq
-	r.commands = append(r.commands, command{time.Now(), code, seq, append([]byte(nil), data...)})
-	r.cached = r.frame(seq, r.act(code, data))
+	if seq == 0 {
+		r.hidden.live = false
+	}
+	check := 1 + int(f[4]>>2&1)
+	scb, body := []byte(nil), f[5:len(f)-check]
+	if f[4]&8 != 0 {
+		scb, body = body[:body[0]], body[body[0]:]
+	}
+	code, data := body[0], body[1:]
+	r.cached = r.secured(seq, f[:len(f)-check], scb, code, data)
 	return r.cached
+}
+
+// note keeps a command that is acted upon.
+func (r *reader) note(seq int, code byte, data []byte) {
+	r.commands = append(r.commands, command{time.Now(), code, seq, append([]byte(nil), data...)})
 }
 
 func (r *reader) act(code byte, data []byte) answer {
@@ -135,7 +162,10 @@ func (r *reader) act(code byte, data []byte) answer {
 		}
 		return answer{0x45, []byte{0xA0, 0xB1, 0xC2, 7, 1, 0x78, 0x56, 0x34, 0x12, 2, 3, 4}}
 	case 0x62:
-		return answer{0x46, []byte{4, 1, 1, 5, 1, 1, 8, 1, 0}}
+		if r.caps != nil {
+			return answer{0x46, r.caps}
+		}
+		return answer{0x46, []byte{2, 1, 1, 4, 1, 1, 5, 1, 1, 8, 1, 0, 9, 1, 1}}
 	case 0x64:
 		r.status = false
 		return r.statusAnswer()
@@ -144,14 +174,36 @@ func (r *reader) act(code byte, data []byte) answer {
 			r.status = false
 			return r.statusAnswer()
 		}
+		if r.scanned != nil {
+			a := answer{0x58, r.scanned}
+			r.scanned = nil
+			return a
+		}
 		if len(r.events) > 0 {
 			a := r.events[0]
 			r.events = r.events[1:]
 			return a
 		}
 		return answer{0x40, nil}
-	case 0x69, 0x6A:
+	case 0x68, 0x69, 0x6A, 0x6B:
 		return answer{0x40, nil}
+	case 0x6E:
+		r.com = data
+		return answer{0x54, data}
+	case 0x74: // reader, type, format, threshold, length 2, slot
+		if len(data) != 8 || data[4] != 2 || data[5] != 0 {
+			return answer{0x41, []byte{8}}
+		}
+		if r.match != nil {
+			r.scanned = r.match(int(data[6])<<8 | int(data[7]))
+		}
+		return answer{0x40, nil}
+	case 0xA2:
+		r.scanned = nil
+		return answer{0x40, nil}
+	case 0x7C:
+		r.file = append(r.file, data[11:]...)
+		return answer{0x7A, []byte{0, 0, 0, 0, 0, 0, 0}}
 	}
 	return answer{0x41, []byte{3}}
 }
@@ -166,12 +218,24 @@ func (r *reader) statusAnswer() answer {
 
 // frame builds an answer: no mark byte, as some readers send none.
 func (r *reader) frame(seq int, a answer) []byte {
-	n := 5 + 1 + len(a.data) + 2
+	return r.checked(r.body(seq, nil, a, 0))
+}
+
+// body is an answer without its check; room is what will come before that.
+func (r *reader) body(seq int, scb []byte, a answer, room int) []byte {
+	n := 5 + len(scb) + 1 + len(a.data) + room + 2
 	ctrl := byte(seq) | 4
 	if r.checksum {
 		n, ctrl = n-1, byte(seq)
 	}
-	b := append([]byte{0x53, r.addr | 0x80, byte(n), byte(n >> 8), ctrl, a.code}, a.data...)
+	if scb != nil {
+		ctrl |= 8
+	}
+	b := append([]byte{0x53, r.addr | 0x80, byte(n), byte(n >> 8), ctrl}, scb...)
+	return append(append(b, a.code), a.data...)
+}
+
+func (r *reader) checked(b []byte) []byte {
 	if r.checksum {
 		sum := 0
 		for _, x := range b {
@@ -203,6 +267,23 @@ type wire struct {
 	port    line.Port
 	readers []*reader
 	done    chan struct{}
+
+	mu     sync.Mutex
+	log    [][]byte                            // guarded by mu: every command, as it was on the wire
+	tamper func(command, answer []byte) []byte // guarded by mu: somebody between reader and controller
+}
+
+func (w *wire) setTamper(f func(command, answer []byte) []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.tamper = f
+}
+
+// heard is every command the wire carried.
+func (w *wire) heard() [][]byte {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append([][]byte(nil), w.log...)
 }
 
 func newWire(port line.Port, readers ...*reader) *wire {
@@ -250,11 +331,18 @@ func (w *wire) answer(f []byte) error {
 			return nil
 		}
 	}
+	w.mu.Lock()
+	w.log = append(w.log, append([]byte(nil), f...))
+	tamper := w.tamper
+	w.mu.Unlock()
 	for _, r := range w.readers {
-		if f[1] != r.addr || r.checksum != (check == 1) {
+		if f[1] != r.address() || r.checksum != (check == 1) {
 			continue
 		}
-		out := r.obey(int(f[4]&3), f[5], f[6:len(f)-check])
+		out := r.obey(f)
+		if tamper != nil {
+			out = tamper(f, out)
+		}
 		if out == nil {
 			return nil
 		}

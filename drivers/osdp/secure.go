@@ -105,11 +105,13 @@ func (l *Link) judge(f Frame) (Frame, verdict) {
 	key, kind := l.trial()
 	wanted := map[phase]byte{challenge: scs12, prove: scs14}[l.phase]
 	if f.Secure() {
-		// CCRYPT must be about the key we asked for; RMAC_I proves itself.
-		if wanted == 0 || f.SCB[1] != wanted || len(f.SCB) != 3 || l.phase == challenge && f.SCB[2] != kind {
+		switch {
+		case wanted == 0 || f.SCB[1] != wanted || len(f.SCB) != 3:
 			return f, skip
+		case l.phase == challenge && f.SCB[2] != kind:
+			return f, forged // it proves a key that nobody asked for
 		}
-		return f, take
+		return f, take // RMAC_I's third byte says nothing that its proof does not
 	}
 	if f.Code == codeNAK || key == nil || l.phase == identify && f.Code == codePDID {
 		return f, take
@@ -182,10 +184,12 @@ func (l *Link) refuse(why string, now time.Duration) {
 	l.failures++
 }
 
-// forgery: a message that the other end of the session cannot have sent.
+// forgery: a message that the other end cannot have sent, or should not have.
 func (l *Link) forgery(f Frame, now time.Duration) {
 	l.health.Noise++
 	switch {
+	case !l.secured:
+		l.noProof("the reader answers for another key than the one asked for", now)
 	case l.installed != nil:
 		l.restart(now) // the same key again, until the deadline
 		l.due = now + slowRetry
