@@ -93,3 +93,52 @@ func TestKeypadIsSaidForWiegandOnly(t *testing.T) {
 		}
 	}
 }
+
+// Each driver takes the keys it needs and no others; what is wrong with a
+// contact or a lamp is told as everything else is.
+func TestReaderAndPanelFaults(t *testing.T) {
+	board, err := os.ReadFile("../configs/agent-board.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct{ old, new, path string }{
+		"no port":                      {`port: "usb:A50285BI", `, "", "doors[0].readers[1].port"},
+		"a port used twice":            {`usb:A50285BJ`, "usb:A50285BI", "doors[0].readers[3].port"},
+		"the port of a bus":            {`usb:A50285BI`, "/dev/serial/by-id/usb-FTDI_FT232R-if00-port0", "doors[0].readers[1].port"},
+		"a bus for a module":           {"driver: fingerprint, link: secure, port: \"usb:A50285BI\"", "driver: fingerprint, bus: bus0, port: x", "doors[0].readers[1].bus"},
+		"an address off the bus":       {"address: 1", "address: 127", "doors[0].readers[2].address"},
+		"a link that cannot be secure": {"driver: fingerprint, link: secure, port: \"usb:A50285BI\", security_level: 3", "driver: pn532, link: secure, port: x", "doors[0].readers[1].link"},
+		"a word that is no link":       {"link: secure, bus: bus0, address: 0", "link: yes, bus: bus0, address: 0", "doors[0].readers[0].link"},
+		"a form that is none":          {"bus: bus0, address: 0", "bus: bus0, address: 0, form: w1", "doors[0].readers[0].form"},
+		"proof of a finger":            {"security_level: 3}\n      - {id: D31-out,", "security_level: 3, proof: cryptographic}\n      - {id: D31-out,", "doors[0].readers[1].proof"},
+		"a level too high":             {"usb:A50285BI\", security_level: 3", "usb:A50285BI\", security_level: 6", "doors[0].readers[1].security_level"},
+		"a purpose that is none":       {"purpose: mains_failure", "purpose: mains", "inputs[0].purpose"},
+		"an event that is none":        {"when: [forced_open, held_open", "when: [forced, held_open", "outputs[0].when[0]"},
+		"a moment without an end":      {", for: 30s", "", "outputs[1].for"},
+		"half a pulse":                 {", pulse_off: 500ms", "", "outputs[0].pulse_on"},
+		"a pulse too short":            {"pulse_off: 500ms", "pulse_off: 5ms", "outputs[0].pulse_off"},
+		"a line used twice":            {"line: buzzer", "line: relay", "outputs[1].line"},
+		"a loop that is its own":       {"second: leak-loop", "second: leak", "inputs[1].second"},
+		"polarity of no line":          {"line: call, ", "line: call, second_active_low: true, ", "inputs[2].second_active_low"},
+		"no word on rest":              {"line: call, normally: open", "line: call", "inputs[2].normally"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if !strings.Contains(string(board), c.old) {
+				t.Fatalf("the example has no %q", c.old)
+			}
+			var s agent.Settings
+			var faults *settings.Faults
+			if err := settings.Parse("agent.yaml", []byte(strings.Replace(string(board), c.old, c.new, 1)), &s); !errors.As(err, &faults) {
+				t.Fatalf("no faults: %v", err)
+			}
+			if len(faults.List) != 1 || faults.List[0].Path != c.path {
+				t.Fatalf("faults: %v", faults)
+			}
+			for _, f := range faults.List {
+				if f.Line == 0 || f.JA == "" || f.EN == "" || f.FixJA == "" || f.FixEN == "" {
+					t.Errorf("fault without place, words or way out: %+v", f)
+				}
+			}
+		})
+	}
+}
