@@ -165,7 +165,7 @@ func TestRestingCardIsOneReading(t *testing.T) {
 			was := len(rec.Readings())
 			m.hold(card)
 			until(t, time.Second, "the card", count(rec, was+1))
-			time.Sleep(5 * time.Minute)
+			time.Sleep(time.Minute)
 			for range 10 { // at the edge of the field it is missed now and then
 				m.set(func() { m.cards = nil })
 				time.Sleep(200 * time.Millisecond)
