@@ -27,6 +27,13 @@ type Rules struct {
 	Silence time.Duration
 	Formats []Format // card frames that are taken; default StandardFormats
 	Keypad  bool     // 4-bit and 8-bit frames are keys, otherwise noise
+	Entries []Entry  // frames that are whole keypad entries
+	// Raw takes frames of at least so many bits whose length nothing above has
+	// as they are; 0 rejects them. Nothing then tells a number from one that
+	// lost bits on its way, so it is for finding out what a reader sends and for
+	// cards nobody has a layout of; name "rawN" among the formats once N is
+	// known. Such frames are given a quarter second later than others.
+	Raw int
 }
 
 // The defaults of Rules.
@@ -60,6 +67,9 @@ func (r Rules) check() error {
 	if r.Silence <= r.MaxPulse {
 		faults = append(faults, fmt.Errorf("silence %v is not above max pulse %v", r.Silence, r.MaxPulse))
 	}
+	if r.Raw != 0 && (r.Raw < minBits || r.Raw > maxBits) {
+		faults = append(faults, fmt.Errorf("raw frames from %d bits, want 0 or %d to %d", r.Raw, minBits, maxBits))
+	}
 	seen := map[int]bool{}
 	for _, f := range r.Formats {
 		faults = append(faults, f.check())
@@ -68,7 +78,31 @@ func (r Rules) check() error {
 		}
 		seen[f.Bits] = true
 	}
+	for _, e := range r.Entries {
+		faults = append(faults, e.check())
+		if e.Only.Name != "" {
+			continue
+		}
+		if seen[e.Format.Bits] {
+			faults = append(faults, fmt.Errorf("an entry and another frame of %d bits: nothing tells them apart", e.Format.Bits))
+		}
+		seen[e.Format.Bits] = true
+	}
 	return errors.Join(faults...)
+}
+
+// lengths are those of all frames that are taken, but raw ones.
+func (r Rules) lengths() (out []int) {
+	if r.Keypad {
+		out = []int{4, 8}
+	}
+	for _, f := range r.Formats {
+		out = append(out, f.Bits)
+	}
+	for _, e := range r.Entries {
+		out = append(out, e.Format.Bits)
+	}
+	return out
 }
 
 // Counts is what a Decoder has rejected and taken. All but Frames are noise.
@@ -77,27 +111,30 @@ type Counts struct {
 	Glitches uint64 // pulses too short to be a bit; they do not end a frame
 	Long     uint64 // frames with a pulse too long to be a bit
 	Overlaps uint64 // frames with both lines low at once
-	Lengths  uint64 // frames of a length no format has
+	Short    uint64 // frames shorter than any
+	Excess   uint64 // frames longer than any: a line that oscillates
+	Lengths  uint64 // frames of another length no format has: bits were lost, or a strange card
 	Parities uint64 // frames with wrong parity, or a key that is none
 	Gaps     uint64 // frames in which edges were lost
 }
 
 // Noise is the sum of all that was rejected.
 func (c Counts) Noise() uint64 {
-	return c.Glitches + c.Long + c.Overlaps + c.Lengths + c.Parities + c.Gaps
+	return c.Glitches + c.Long + c.Overlaps + c.Short + c.Excess + c.Lengths + c.Parities + c.Gaps
 }
 
-// Frame is one well-formed frame: a card or a key.
+// Frame is one well-formed frame: a card, a key or a whole entry of keys.
 type Frame struct {
-	Card drivers.Card  // zero for a key
-	Key  byte          // '0'-'9', '*', '#'; 0 for a card
+	Card drivers.Card  // zero for keys
+	Key  byte          // '0'-'9', '*', '#'; otherwise 0
+	Keys drivers.Keys  // a whole entry; otherwise zero
 	At   time.Duration // of the last edge
 }
 
 // Format keeps the key out of logs; it may be part of a PIN.
 func (f Frame) Format(s fmt.State, _ rune) {
-	if f.Key != 0 {
-		fmt.Fprint(s, "key [redacted]")
+	if f.Key != 0 || !f.Keys.IsZero() {
+		fmt.Fprint(s, "keys [redacted]")
 		return
 	}
 	fmt.Fprint(s, f.Card)
@@ -121,12 +158,16 @@ type Decoder struct {
 	counts Counts
 	low    [2]bool          // the line's present level, true while low
 	fell   [2]time.Duration // when it went low
-	rose   [2]time.Duration // when its last good pulse ended
+	edges  uint64           // edges so far: their order, which stamps may not tell
+	began  [2]uint64        // number of the edge by which it went low
+	ended  [2]uint64        // number of the edge by which its last good pulse ended
 	bits   []byte
 	fault  *uint64       // the count this frame's rejection goes to
 	open   bool          // a frame is being received
 	last   time.Duration // the last good pulse of the frame
 	reason string        // the last rejection in words
+
+	lengths []int // of all frames that are taken, but raw ones
 }
 
 // NewDecoder makes a decoder; it refuses rules that contradict themselves.
@@ -135,7 +176,7 @@ func NewDecoder(r Rules) (*Decoder, error) {
 	if err := r.check(); err != nil {
 		return nil, fmt.Errorf("wiegand: %w", err)
 	}
-	return &Decoder{rules: r, bits: make([]byte, 0, maxBits)}, nil
+	return &Decoder{rules: r, bits: make([]byte, 0, maxBits), lengths: r.lengths()}, nil
 }
 
 // Counts so far.
@@ -149,8 +190,9 @@ func (d *Decoder) Edge(line int, high bool, at time.Duration) (Frame, bool) {
 		return f, ok // a repeated level is no edge
 	}
 	d.low[line] = !high
+	d.edges++
 	if !high {
-		d.fell[line] = at
+		d.fell[line], d.began[line] = at, d.edges
 		if !d.open {
 			d.open, d.last = true, at
 		}
@@ -171,12 +213,12 @@ func (d *Decoder) pulse(line int, at time.Duration) {
 	if at-d.fell[line] > d.rules.MaxPulse {
 		d.spoil(&d.counts.Long)
 	}
-	if len(d.bits) > 0 && d.rose[1-line] > d.fell[line] {
+	if len(d.bits) > 0 && d.ended[1-line] > d.began[line] {
 		d.spoil(&d.counts.Overlaps)
 	}
-	d.open, d.last, d.rose[line] = true, at, at
+	d.open, d.last, d.ended[line] = true, at, d.edges
 	if len(d.bits) == maxBits {
-		d.spoil(&d.counts.Lengths)
+		d.spoil(&d.counts.Excess)
 		return
 	}
 	d.bits = append(d.bits, byte(line))
@@ -194,7 +236,8 @@ func (d *Decoder) Gap(at time.Duration) {
 // Present tells a line's level without calling it an edge: at the start of a
 // stream and after a gap.
 func (d *Decoder) Present(line int, high bool, at time.Duration) {
-	d.low[line&1], d.fell[line&1] = !high, at
+	d.edges++
+	d.low[line&1], d.fell[line&1], d.began[line&1] = !high, at, d.edges
 }
 
 // Silence returns the frame that is complete at the time at, if there is one.
@@ -211,9 +254,7 @@ func (d *Decoder) Busy() bool { return d.open }
 // Partial tells whether a frame is being received that no format takes as it is:
 // of no format's length, or spoilt already.
 func (d *Decoder) Partial() bool {
-	n := len(d.bits)
-	whole := d.fault == nil && slices.ContainsFunc(d.rules.Formats, func(f Format) bool { return f.Bits == n })
-	return d.open && !whole && !(d.rules.Keypad && (n == 4 || n == 8))
+	return d.open && (d.fault != nil || !slices.Contains(d.lengths, len(d.bits)))
 }
 
 // Low tells for how long a line has been low at the time at: the longer of the
@@ -252,61 +293,4 @@ func (d *Decoder) finish() (Frame, bool) {
 	}
 	d.counts.Frames++
 	return f, true
-}
-
-func (d *Decoder) explain(fault *uint64, bits int) string {
-	switch fault {
-	case &d.counts.Long:
-		return "a pulse too long for a bit, or a line stuck low"
-	case &d.counts.Overlaps:
-		return "both data lines low at once: crosstalk or swapped ground"
-	case &d.counts.Parities:
-		return fmt.Sprintf("a frame of %d bits with wrong parity", bits)
-	case &d.counts.Gaps:
-		return "edges were lost"
-	}
-	return fmt.Sprintf("a frame of %d bits, which no format has", bits)
-}
-
-func (d *Decoder) judge() (Frame, *uint64) {
-	if d.fault != nil {
-		return Frame{}, d.fault
-	}
-	n := len(d.bits)
-	if d.rules.Keypad && (n == 4 || n == 8) {
-		key, ok := keyOf(d.bits)
-		if !ok {
-			return Frame{}, &d.counts.Parities
-		}
-		return Frame{Key: key, At: d.last}, nil
-	}
-	for _, f := range d.rules.Formats {
-		if f.Bits != n {
-			continue
-		}
-		card, err := pack(d.bits)
-		if err != nil || !f.holds(d.bits) {
-			return Frame{}, &d.counts.Parities
-		}
-		return Frame{Card: card, At: d.last}, nil
-	}
-	return Frame{}, &d.counts.Lengths
-}
-
-// keyOf reads a burst of 4 bits, or of 8 whose first 4 are the complement of
-// the last 4: 0 to 9, 10 for '*' and 11 for '#'.
-func keyOf(bits []byte) (byte, bool) {
-	n := len(bits)
-	v := bits[n-4]<<3 | bits[n-3]<<2 | bits[n-2]<<1 | bits[n-1]
-	if n == 8 {
-		for i := range 4 {
-			if bits[i] == bits[4+i] {
-				return 0, false
-			}
-		}
-	}
-	if v > 11 {
-		return 0, false
-	}
-	return "0123456789*#"[v], true
 }

@@ -71,6 +71,11 @@ func (p *player) play(s string) {
 			p.edge(1, false, 10*us)
 			p.edge(0, true, 40*us)
 			p.edge(1, true, 40*us)
+		case '=': // both lines move at the same moment
+			p.edge(0, false, ms)
+			p.edge(1, false, 0)
+			p.edge(0, true, 50*us)
+			p.edge(1, true, 0)
 		case 'c': // a spike on D1 inside a good pulse on D0
 			p.edge(0, false, ms)
 			p.edge(1, false, 10*us)
@@ -120,7 +125,10 @@ func TestDecoder(t *testing.T) {
 		{"37 parity, middle", flip(good37, 18) + "_", nil, counts{Parities: 1}},
 		{"one bit short", good[1:] + "_", nil, counts{Lengths: 1}},
 		{"one bit long", good + "0_", nil, counts{Lengths: 1}},
-		{"endless", strings.Repeat("0", 1000) + "_", nil, counts{Lengths: 1}},
+		{"endless", strings.Repeat("0", 1000) + "_", nil, counts{Excess: 1}},
+		{"longer than any", good37 + "0_", nil, counts{Excess: 1}},
+		{"shorter than any", "010_", nil, counts{Short: 1}},
+		{"exactly together", good[:9] + "=" + good[10:] + "_", nil, counts{Overlaps: 1}},
 		{"a spike inside", good[:9] + "g" + good[9:] + "_", []string{key}, counts{Frames: 1, Glitches: 1}},
 		{"a spike alone", "g_" + good + "_", []string{key}, counts{Frames: 1, Glitches: 1}},
 		{"crosstalk spike", good[:7] + strings.Replace(good[7:], "0", "c", 1) + "_", []string{key}, counts{Frames: 1, Glitches: 1}},
@@ -161,7 +169,7 @@ func TestOtherFormatsAreSettings(t *testing.T) {
 		t.Errorf("got %v, want %s", p.got, want)
 	}
 	// Without a keypad 4 bits are noise.
-	if c := dec.Counts(); c.Parities != 1 || c.Lengths != 1 {
+	if c := dec.Counts(); c.Parities != 1 || c.Short != 1 {
 		t.Errorf("counts %+v", c)
 	}
 }

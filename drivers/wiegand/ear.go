@@ -2,6 +2,7 @@ package wiegand
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"sekimori/drivers"
@@ -13,6 +14,8 @@ import (
 type ear struct {
 	cfg    Config
 	lines  drivers.Lines
+	counts *atomic.Pointer[Counts] // the reader's, for whoever asks
+	hold   func(bool)
 	rules  Rules
 	box    *drivers.Outbox
 	dec    *Decoder
@@ -29,13 +32,14 @@ type ear struct {
 // silence between them; half a card would only be rejected and presented again.
 const lateEdges = 250 * time.Millisecond
 
-func newEar(r *Reader, box *drivers.Outbox) (*ear, error) {
+func newEar(r *Reader, box *drivers.Outbox, hold func(bool)) (*ear, error) {
 	dec, err := NewDecoder(r.rules)
 	if err != nil {
 		return nil, err
 	}
 	return &ear{
-		cfg: r.cfg, lines: r.lines, rules: r.rules, box: box, dec: dec, seen: map[string]bool{},
+		cfg: r.cfg, lines: r.lines, counts: &r.counts, hold: hold, rules: r.rules, box: box, dec: dec,
+		typing: drivers.Typing{Gap: r.cfg.KeyGap}, seen: map[string]bool{},
 		health: drivers.Health{Reader: r.cfg.Reader},
 	}, nil
 }
@@ -81,7 +85,7 @@ func (e *ear) edge(ctx context.Context, edge drivers.Edge) {
 	}
 	e.seq = edge.Seq
 	if edge.Line == e.cfg.Tamper {
-		e.health.Tamper = bool(edge.Level)
+		e.health.Tamper = bool(edge.Level) != e.cfg.TamperActiveLow
 		e.tell()
 		return
 	}
@@ -117,6 +121,9 @@ func (e *ear) settle(ctx context.Context, now time.Duration) {
 		e.health.Online, e.health.Detail = fault == "", fault
 	}
 	if !e.dec.Busy() {
+		// A reader that holds its card is better than one whose frames pile
+		// up unread: half of the room is left for what is on its way.
+		e.hold(!e.box.Room(outboxRoom / 2))
 		e.tell()
 	}
 }
@@ -137,15 +144,18 @@ func (e *ear) next(now time.Duration) time.Duration {
 }
 
 func (e *ear) take(ctx context.Context, f Frame) {
-	if f.Key == 0 {
+	switch {
+	case !f.Card.IsZero():
 		e.emit(ctx, drivers.Reading{Proof: drivers.ProofUIDOnly, Card: f.Card})
-		return
+	case !f.Keys.IsZero():
+		e.emitKeys(ctx, f.Keys)
+	default:
+		keys, err := e.typing.Press(f.Key, f.At)
+		if err != nil {
+			e.health.Detail = err.Error()
+		}
+		e.emitKeys(ctx, keys)
 	}
-	keys, err := e.typing.Press(f.Key, f.At)
-	if err != nil {
-		e.health.Detail = err.Error()
-	}
-	e.emitKeys(ctx, keys)
 }
 
 func (e *ear) emitKeys(ctx context.Context, keys drivers.Keys) {
@@ -162,6 +172,7 @@ func (e *ear) emit(ctx context.Context, r drivers.Reading) {
 
 func (e *ear) tell() {
 	c := e.dec.Counts()
+	e.counts.Store(&c)
 	if noise := c.Noise(); noise != e.health.Noise {
 		e.health.Noise, e.health.Detail = noise, e.dec.Reason()
 	}

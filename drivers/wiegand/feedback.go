@@ -11,7 +11,7 @@ import (
 )
 
 // step is one moment of a signal on the two feedback lines of a reader. Their
-// lamp is red by itself and green while the LED line is 1.
+// lamp is red by itself and green while the LED line is on.
 type step struct {
 	green, sound bool
 	hold         time.Duration // 0: until the next signal
@@ -61,7 +61,7 @@ func (f *feedback) newest() []step {
 	return patterns[f.signal]
 }
 
-// run plays signals until ctx ends and leaves both lines at 0.
+// run plays signals until ctx ends and leaves both lines off.
 func (f *feedback) run(ctx context.Context, lamp, buzzer func(bool)) {
 	defer lamp(false)
 	defer buzzer(false)
@@ -93,15 +93,12 @@ func (f *feedback) run(ctx context.Context, lamp, buzzer func(bool)) {
 // driver drives a line when its level changes. A line that could not be driven
 // is tried again with the next step; feedback is a courtesy and no fault of the
 // reader, so its errors end here.
-func driver(p gpio.PinIO) func(bool) {
-	if p == nil {
-		return func(bool) {}
-	}
+func driver(p gpio.PinIO, low bool) func(on bool) {
 	known, was := false, false
-	return func(high bool) {
-		if known && was == high {
+	return func(on bool) {
+		if known && was == on {
 			return
 		}
-		known, was = p.Out(gpio.Level(high)) == nil, high
+		known, was = p.Out(gpio.Level(on != low)) == nil, on
 	}
 }

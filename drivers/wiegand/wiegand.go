@@ -1,7 +1,8 @@
 // Package wiegand reads card readers and keypads on two data lines.
 //
 //	lines ── Edges ──▶ Decoder ──▶ Outbox ──▶ Sink
-//	  ▲
+//	  ▲                               │ full
+//	  ├── hold ◀──────────────────────┘
 //	  └── LED, buzzer ◀── feedback ◀── Show
 //
 // Facts used (SIA 26-bit figures as reader manuals quote them): pulses of 20 to
@@ -19,18 +20,29 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sekimori/drivers"
 )
 
-// Config is one reader.
+// Config is one reader. Lines are as the reader's terminals are: the usual
+// reader takes its LED and buzzer terminals pulled to ground for on, which
+// without an inverting transistor between is ActiveLow.
 type Config struct {
 	Reader string // ID in readings
 	D0, D1 string // data lines
 	Tamper string // optional input, 1 = the reader's case is open
 	LED    string // optional output, 1 = green
 	Buzzer string // optional output, 1 = sounds
+	Hold   string // optional output, 1 = the reader keeps its next card to itself
+
+	TamperActiveLow bool // 0 = open
+	LEDActiveLow    bool
+	BuzzerActiveLow bool
+	HoldActiveLow   bool
+
+	KeyGap time.Duration // pause that ends a keypad entry; default drivers.KeyGap
 	Rules  Rules
 }
 
@@ -39,6 +51,7 @@ const (
 	stuckAfter = time.Second // a data line low for so long is a fault of the cable
 	lookAtBank = time.Second // how soon a lost bank is noticed, which sends no edge to say so
 	retryEdges = time.Second // between tries to watch a bank that was lost
+	maxKeyGap  = time.Minute // longer, and the next person's digits would join
 )
 
 // Reader is a drivers.Reader.
@@ -47,6 +60,8 @@ type Reader struct {
 	lines drivers.Lines
 	rules Rules
 	lamp  feedback
+
+	counts atomic.Pointer[Counts] // the newest of the present Run
 }
 
 // New makes a reader on lines. Where the bank says that it stamps edges on
@@ -54,6 +69,9 @@ type Reader struct {
 func New(cfg Config, lines drivers.Lines) (*Reader, error) {
 	if cfg.Reader == "" || cfg.D0 == "" || cfg.D1 == "" || cfg.D0 == cfg.D1 {
 		return nil, errors.New("wiegand: a reader needs an ID and two data lines")
+	}
+	if cfg.KeyGap < 0 || cfg.KeyGap > maxKeyGap {
+		return nil, fmt.Errorf("reader %s: a pause of %v ends a keypad entry, want up to %v", cfg.Reader, cfg.KeyGap, maxKeyGap)
 	}
 	rules := cfg.Rules.withDefaults()
 	if b, ok := lines.(interface{ StampsAtPin() bool }); ok && !b.StampsAtPin() {
@@ -67,18 +85,25 @@ func New(cfg Config, lines drivers.Lines) (*Reader, error) {
 	return r, nil
 }
 
+// Counts is what the present Run, or the last one, has taken and rejected so
+// far: the line's quality, for the person who installs it.
+func (r *Reader) Counts() Counts {
+	if c := r.counts.Load(); c != nil {
+		return *c
+	}
+	return Counts{}
+}
+
 // Show implements drivers.Reader.
 func (r *Reader) Show(s drivers.Signal) { r.lamp.show(s) }
 
 // Run implements drivers.Reader. It returns an error when a line of the
 // settings does not exist.
 func (r *Reader) Run(ctx context.Context, sink drivers.Sink) error {
-	led, err := r.output(r.cfg.LED)
-	if err != nil {
-		return err
-	}
-	buzzer, err := r.output(r.cfg.Buzzer)
-	if err != nil {
+	led, err1 := r.output(r.cfg.LED, r.cfg.LEDActiveLow)
+	buzzer, err2 := r.output(r.cfg.Buzzer, r.cfg.BuzzerActiveLow)
+	hold, err3 := r.output(r.cfg.Hold, r.cfg.HoldActiveLow)
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return err
 	}
 	edges, err := r.watch(ctx)
@@ -86,10 +111,11 @@ func (r *Reader) Run(ctx context.Context, sink drivers.Sink) error {
 		return fmt.Errorf("reader %s: %w", r.cfg.Reader, err)
 	}
 	box := drivers.NewOutbox(outboxRoom)
-	e, err := newEar(r, box)
+	e, err := newEar(r, box, hold)
 	if err != nil {
 		return err
 	}
+	defer hold(false)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { box.Deliver(ctx, sink) })
@@ -109,15 +135,16 @@ func (r *Reader) Run(ctx context.Context, sink drivers.Sink) error {
 	return nil
 }
 
-func (r *Reader) output(line string) (func(bool), error) {
+// output is a function that turns a line on and off; it does nothing for "".
+func (r *Reader) output(line string, low bool) (func(bool), error) {
 	if line == "" {
-		return driver(nil), nil
+		return func(bool) {}, nil
 	}
 	p, err := r.lines.Pin(line)
 	if err != nil {
 		return nil, fmt.Errorf("reader %s: %w", r.cfg.Reader, err)
 	}
-	return driver(p), nil
+	return driver(p, low), nil
 }
 
 func (r *Reader) watch(ctx context.Context) (<-chan drivers.Edge, error) {
