@@ -21,7 +21,7 @@ TESTGATE = $(GO) run ./internal/tools/testgate
 # End-to-end tests start whole programs; everything else is a unit test.
 UNIT = $$($(GO) list ./... | grep -v '^sekimori/internal/e2e')
 
-.PHONY: help run test unit race fuzz bench lint build build-all e2e smoke trace golden clean
+.PHONY: help run test unit race fuzz interop bench lint build build-all e2e smoke trace golden clean
 
 help: ## この一覧 · this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z][a-z0-9-]*:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ race: ## 競合検出付きの単体試験 (gcc が必要) · unit tests under t
 
 fuzz: ## 各 fuzz を FUZZTIME ずつ、broker に乱れた電文 FUZZPACKETS 個 · fuzz every target
 	FUZZTIME=$(FUZZTIME) FUZZPACKETS=$(FUZZPACKETS) scripts/fuzz.sh
+
+interop: ## libosdp との相互接続 (場所は LIBOSDP_DIR) · OSDP with libosdp, if it is there
+	scripts/interop.sh
 
 bench: build ## 性能測定 (合否なし)、BENCH=. で部品も · measurements, never pass or fail
 	scripts/bench.sh
