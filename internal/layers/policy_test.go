@@ -99,7 +99,7 @@ var pure = struct {
 // testTags are the build tags a test file may hide behind: the Makefile runs
 // them all.
 var (
-	testTags     = []string{"linux", "windows", "unix", "simtime", "race"}
+	testTags     = []string{"linux", "windows", "unix", "simtime", "race", "interop"}
 	skipWhy      = "a test that is not run proves nothing: install what it needs (scripts/need.sh) or move it behind a build tag of its operating system"
 	testTagWhy   = "a test behind a tag nobody builds is a skipped test"
 	machineWhy   = "a path of one machine does not exist on the next one"
