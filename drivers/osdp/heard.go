@@ -71,7 +71,7 @@ func (l *Link) saidBusy(now time.Duration) {
 		l.lostStep("the reader says BUSY and nothing else", now)
 		return
 	}
-	l.valid, l.since, l.due, l.tries = now, now, now+busyWait, 0
+	l.alive, l.valid, l.since, l.due, l.tries = true, now, now, now+busyWait, 0
 }
 
 // lostStep: the reader is there, but the conversation is broken. It stays
