@@ -34,7 +34,7 @@ func newBank(width, interval time.Duration) *bank {
 	b := &bank{
 		width: width, interval: interval, queue: make(chan func(), 1000), done: make(chan struct{}), start: time.Now(),
 		level: map[string]gpio.Level{"d0": true, "d1": true, "tamper": false},
-		pins:  map[string]*gpiotest.Pin{"led": {N: "led"}, "buz": {N: "buz"}},
+		pins:  map[string]*gpiotest.Pin{"led": {N: "led"}, "buz": {N: "buz"}, "hold": {N: "hold"}},
 	}
 	go func() {
 		defer close(b.done)

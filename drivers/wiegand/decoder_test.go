@@ -42,6 +42,8 @@ func (p *player) note(f wiegand.Frame, ok bool) {
 	switch {
 	case ok && f.Key != 0:
 		p.got = append(p.got, string(rune(f.Key)))
+	case ok && !f.Keys.IsZero():
+		p.got = append(p.got, f.Keys.Typed())
 	case ok:
 		p.got = append(p.got, f.Card.Key())
 	}

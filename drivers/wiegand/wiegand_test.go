@@ -22,7 +22,12 @@ var config = wiegand.Config{
 
 func mustReader(t testing.TB, b *bank) *wiegand.Reader {
 	t.Helper()
-	r, err := wiegand.New(config, b)
+	return mustReaderOf(t, config, b)
+}
+
+func mustReaderOf(t testing.TB, cfg wiegand.Config, b *bank) *wiegand.Reader {
+	t.Helper()
+	r, err := wiegand.New(cfg, b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +54,12 @@ func TestConformance(t *testing.T) {
 
 func running(t *testing.T, b *bank, check func(*wiegand.Reader, *drivertest.Recorder)) {
 	t.Helper()
-	r, rec := mustReader(t, b), &drivertest.Recorder{}
+	runningOf(t, config, b, &drivertest.Recorder{}, check)
+}
+
+func runningOf(t *testing.T, cfg wiegand.Config, b *bank, rec *drivertest.Recorder, check func(*wiegand.Reader, *drivertest.Recorder)) {
+	t.Helper()
+	r := mustReaderOf(t, cfg, b)
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -176,6 +186,116 @@ func TestSignalsDriveLampAndBuzzer(t *testing.T) {
 	})
 }
 
+// Terminals that are pulled to ground for "on" rest at 1, at the beginning and
+// at the end, so that no reader beeps while its controller starts.
+func TestActiveLowTerminals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBank(50*time.Microsecond, 2*time.Millisecond)
+		defer b.close()
+		cfg := config
+		cfg.LEDActiveLow, cfg.BuzzerActiveLow, cfg.TamperActiveLow, cfg.Hold, cfg.HoldActiveLow = true, true, true, "hold", true
+		levels := func(when string, led, buz, hold gpio.Level) {
+			t.Helper()
+			synctest.Wait()
+			if l, z, h := b.pins["led"].Read(), b.pins["buz"].Read(), b.pins["hold"].Read(); l != led || z != buz || h != hold {
+				t.Errorf("%s: lamp %v buzzer %v hold %v, want %v %v %v", when, l, z, h, led, buz, hold)
+			}
+		}
+		runningOf(t, cfg, b, &drivertest.Recorder{}, func(r *wiegand.Reader, rec *drivertest.Recorder) {
+			time.Sleep(time.Second)
+			levels("at the start", true, true, true)
+			if !rec.Last().Tamper {
+				t.Error("the tamper line is 0, which is open, and health does not tell")
+			}
+			b.set("tamper", true)
+			time.Sleep(time.Second)
+			if rec.Last().Tamper {
+				t.Error("the tamper line is 1, which is closed, and health does not tell")
+			}
+			r.Show(drivers.SignalGranted)
+			time.Sleep(50 * time.Millisecond)
+			levels("granted", false, false, true)
+		})
+		levels("after Run", true, true, true)
+	})
+}
+
+// A sink that is far behind makes the reader hold its cards; nothing is lost,
+// and it lets go when there is room again.
+func TestHoldWhileTheSinkIsFarBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBank(50*time.Microsecond, 200*time.Microsecond)
+		defer b.close()
+		cfg := config
+		cfg.Hold = "hold"
+		runningOf(t, cfg, b, &drivertest.Recorder{Delay: time.Second}, func(_ *wiegand.Reader, rec *drivertest.Recorder) {
+			const cards = 700
+			for range cards {
+				b.Present(card26(t, 1, 1))
+			}
+			if b.pins["hold"].Read() {
+				t.Error("held from the start")
+			}
+			time.Sleep(cards * 70 * time.Millisecond)
+			if !b.pins["hold"].Read() {
+				t.Error("not held with more than half of the room taken")
+			}
+			time.Sleep(cards * time.Second)
+			if n := len(rec.Readings()); n != cards || b.pins["hold"].Read() {
+				t.Errorf("%d readings, held %v", n, b.pins["hold"].Read())
+			}
+		})
+	})
+}
+
+func TestPauseThatEndsAnEntry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBank(50*time.Microsecond, 2*time.Millisecond)
+		defer b.close()
+		cfg := config
+		cfg.KeyGap = 10 * time.Second
+		runningOf(t, cfg, b, &drivertest.Recorder{}, func(_ *wiegand.Reader, rec *drivertest.Recorder) {
+			b.Press("00")
+			time.Sleep(9 * time.Second)
+			b.Press("42")
+			time.Sleep(9 * time.Second)
+			if n := len(rec.Readings()); n != 0 {
+				t.Errorf("%d readings before the pause was over", n)
+			}
+			time.Sleep(2 * time.Second)
+			if l := rec.Readings(); len(l) != 1 || l[0].Keys.Typed() != "0042" || l[0].Proof != drivers.ProofPIN {
+				t.Errorf("readings %+v", l)
+			}
+		})
+	})
+	if _, err := wiegand.New(wiegand.Config{Reader: "x", D0: "d0", D1: "d1", KeyGap: time.Hour}, nil); err == nil {
+		t.Error("an hour's pause was taken")
+	}
+}
+
+func TestBufferedEntryIsAPIN(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBank(50*time.Microsecond, 2*time.Millisecond)
+		defer b.close()
+		cfg := config
+		cfg.Rules.Entries = []wiegand.Entry{wiegand.Buffered26(0, 4)}
+		runningOf(t, cfg, b, &drivertest.Recorder{}, func(r *wiegand.Reader, rec *drivertest.Recorder) {
+			card := card26(t, 1, 42)
+			b.Present(card26(t, 0, 42))
+			b.Present(card)
+			b.queue <- func() { b.frame(make([]byte, 30)) }
+			time.Sleep(3 * time.Second)
+			l := rec.Readings()
+			if len(l) != 2 || l[0].Keys.Typed() != "0042" || l[0].Proof != drivers.ProofPIN || !l[0].Card.IsZero() || l[1].Card != card {
+				t.Errorf("readings %+v", l)
+			}
+			if c := r.Counts(); c.Frames != 2 || c.Lengths != 1 || c.Noise() != rec.Last().Noise {
+				t.Errorf("counts %+v, health %+v", c, rec.Last())
+			}
+		})
+	})
+}
+
 func TestUnknownLinesAreRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBank(50*time.Microsecond, 2*time.Millisecond)
@@ -183,6 +303,7 @@ func TestUnknownLinesAreRefused(t *testing.T) {
 		for _, change := range []func(*wiegand.Config){
 			func(c *wiegand.Config) { c.D1 = "d9" },
 			func(c *wiegand.Config) { c.LED = "d9" },
+			func(c *wiegand.Config) { c.Hold = "d9" },
 		} {
 			cfg := config
 			change(&cfg)
