@@ -35,28 +35,34 @@ func (l *line) setSpeed(baud uint32) {
 	}
 }
 
+// enough is the share over the wire's own time at which an exchange is believed
+// to be held up by nothing but the wire; a busy machine needs several tries.
+const enough = 1.2
+
 // TestWireTime measures each direction against what the wire needs: never less,
 // and at its best little more.
 func TestWireTime(t *testing.T) {
 	for _, baud := range []int{9600, 115200} {
 		byteTime := 10 * time.Second / time.Duration(baud)
 		for _, c := range []struct {
-			name      string
-			code      byte
-			data      []byte
-			down, up  int // bytes of command and reply, the marks among them
-			exchanges int
+			name     string
+			code     byte
+			data     []byte
+			down, up int // bytes of command and reply, the marks among them
 		}{
-			{"POLL", pd.CmdPoll, nil, 9, 9, 20},
-			{"a long command", pd.CmdText, append([]byte{0, 1, 0, 1, 1, 100}, bytes.Repeat([]byte{'x'}, 100)...), 115, 9, 5},
-			{"a long reply", pd.CmdMFG, append([]byte{0x02, 0x53, 0x4B}, make([]byte, 60)...), 72, 72, 5},
+			{"POLL", pd.CmdPoll, nil, 9, 9},
+			{"a long command", pd.CmdText, append([]byte{0, 1, 0, 1, 1, 100}, bytes.Repeat([]byte{'x'}, 100)...), 115, 9},
+			{"a long reply", pd.CmdMFG, append([]byte{0x02, 0x53, 0x4B}, make([]byte, 60)...), 72, 72},
 		} {
 			t.Run(fmt.Sprintf("%d %s", baud, c.name), func(t *testing.T) {
 				l := mustLine(t, bus.Config{Baud: baud}, 0)
 				l.setSpeed(uint32(baud))
 				l.link(0)
 				wire, best := time.Duration(c.down+c.up)*byteTime, time.Hour
-				for i := range c.exchanges {
+				for i, end := 0, time.Now().Add(20*time.Second); float64(best) > enough*float64(wire); i++ {
+					if time.Now().After(end) {
+						t.Fatalf("the best of %d exchanges took %v; the wire needs %v", i, best, wire)
+					}
 					command := pd.Frame{Seq: byte((i+1)%3 + 1), CRC: true, Code: c.code, Data: c.data}.Encode()
 					if len(command) != c.down {
 						t.Fatalf("the command has %d bytes", len(command))
@@ -73,11 +79,7 @@ func TestWireTime(t *testing.T) {
 					}
 					best = min(best, took)
 				}
-				ratio := float64(best) / float64(wire)
-				t.Logf("%d+%d bytes: wire %v, best %v, ratio %.3f", c.down, c.up, wire, best, ratio)
-				if ratio > 1.5 {
-					t.Errorf("the best of %d exchanges took %.2f times what the wire needs", c.exchanges, ratio)
-				}
+				t.Logf("%d+%d bytes: wire %v, best %v, ratio %.3f", c.down, c.up, wire, best, float64(best)/float64(wire))
 			})
 		}
 	}
