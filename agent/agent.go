@@ -184,16 +184,25 @@ func Run(ctx context.Context, c Config) (err error) {
 
 // open prepares everything that must be there before a door is touched.
 func (a *agent) open(ctx context.Context) error {
-	var anomaly *record.ClockSet
-	a.time, anomaly = timekeeper.Open(a.StateDir, a.boot)
-	if err := a.openJournal(ctx); err != nil {
+	anomaly, err := a.openFacts(ctx)
+	if err != nil {
 		return err
 	}
-	a.facts = facts.New(a.device, a.boot, a.time, a.journal)
 	if err := a.begin(ctx, anomaly); err != nil {
 		return errors.Join(err, a.journal.Close())
 	}
 	return nil
+}
+
+// openFacts makes facts possible. anomaly is not nil when the clock is not
+// believed.
+func (a *agent) openFacts(ctx context.Context) (anomaly *record.ClockSet, err error) {
+	a.time, anomaly = timekeeper.Open(a.StateDir, a.boot)
+	if err := a.openJournal(ctx); err != nil {
+		return nil, err
+	}
+	a.facts = facts.New(a.device, a.boot, a.time, a.journal)
+	return anomaly, nil
 }
 
 func (a *agent) openJournal(ctx context.Context) (err error) {

@@ -99,7 +99,7 @@ func (r ReaderSettings) wiegand(lines drivers.Lines) (drivers.Reader, error) {
 }
 
 func (r ReaderSettings) osdp(ring keyring.Ring) (osdp.ReaderConfig, error) {
-	c := osdp.ReaderConfig{Reader: r.ID, Address: byte(r.Address), Biometric: r.Biometric}
+	c := osdp.ReaderConfig{Reader: r.ID, Address: byte(r.Address), Checksum: r.Checksum, Biometric: r.Biometric}
 	if !r.secure() {
 		return c, nil
 	}

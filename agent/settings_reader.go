@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"sekimori/drivers"
+	"sekimori/drivers/line"
 	"sekimori/internal/record"
 	"sekimori/internal/settings"
 )
@@ -23,6 +24,7 @@ type ReaderSettings struct {
 
 	Bus       string `yaml:"bus"`
 	Address   uint32 `yaml:"address"`   // osdp: 0 to 126; fingerprint: the module's, 0 for the maker's 0xFFFFFFFF
+	Checksum  bool   `yaml:"checksum"`  // osdp: the reader knows no CRC
 	Biometric bool   `yaml:"biometric"` // osdp: the reader compares fingers
 
 	Port  string `yaml:"port"` // path, or usb:<serial number of the adapter>
@@ -57,7 +59,7 @@ const (
 type keys struct{ needs, may []string }
 
 var readerKeys = map[string]keys{
-	driverOSDP:        {needs: []string{"bus"}, may: []string{"link", "address", "biometric", "form"}},
+	driverOSDP:        {needs: []string{"bus"}, may: []string{"link", "address", "checksum", "biometric", "form"}},
 	driverWiegand:     {needs: []string{"d0", "d1", "keypad"}, may: []string{"led", "buzzer", "tamper"}},
 	driverPN532:       {needs: []string{"port"}, may: []string{"baud", "form", "proof"}},
 	driverFingerprint: {needs: []string{"port"}, may: []string{"baud", "address", "link", "security_level"}},
@@ -66,7 +68,7 @@ var readerKeys = map[string]keys{
 // set tells which of a driver's keys are written.
 func (r *ReaderSettings) set() map[string]bool {
 	return map[string]bool{
-		"link": r.Link != "", "bus": r.Bus != "", "address": r.Address != 0, "biometric": r.Biometric,
+		"link": r.Link != "", "bus": r.Bus != "", "address": r.Address != 0, "checksum": r.Checksum, "biometric": r.Biometric,
 		"port": r.Port != "", "baud": r.Baud != 0, "security_level": r.Level != 0, "form": r.Form != "", "proof": r.Proof != "",
 		"d0": r.D0 != "", "d1": r.D1 != "", "led": r.LED != "", "buzzer": r.Buzzer != "", "tamper": r.Tamper != "", "keypad": r.Keypad != nil,
 	}
@@ -97,6 +99,11 @@ func (r *ReaderSettings) Validate(v *settings.Validator) {
 		v.Fault("address", settings.Message{Code: "out-of-range",
 			JA: fmt.Sprintf("address の %d は 0 から 126 ではありません", r.Address), EN: fmt.Sprintf("address %d is not 0 to 126", r.Address),
 			FixJA: "読取装置の番地を確かめてください(sekimori-agent readers probe)", FixEN: "Look the address up with sekimori-agent readers probe."})
+	}
+	if err := line.CheckName(r.Port); r.Port != "" && err != nil {
+		v.Fault("port", settings.Message{Code: "bad-port",
+			JA: fmt.Sprintf("port の %q は書き方が違います", r.Port), EN: err.Error(),
+			FixJA: "sekimori-agent readers list で名前を確かめてください", FixEN: "sekimori-agent readers list shows the names."})
 	}
 	if r.Form != "" {
 		if _, err := drivers.ParseForm(r.Form); err != nil {

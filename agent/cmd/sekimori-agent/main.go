@@ -36,7 +36,7 @@ func root() *cobra.Command {
 	var path string
 	cmd := cli.Root(program, "関守: 扉の制御装置 (door controller agent)",
 		"関守 sekimori の扉側プログラム。読取装置の入力をその場で判定し、記録してから錠を動かし、中央管理装置へ送ります。", defaultSettings, &path)
-	cmd.AddCommand(runCommand(&path), enrolCommand(&path), checkCommand(&path), checkpointCommand(&path))
+	cmd.AddCommand(runCommand(&path), enrolCommand(&path), checkCommand(&path), checkpointCommand(&path), readersCommand(&path))
 	cli.Service(cmd, func() hostsvc.Spec { return spec(path) })
 	return cmd
 }

@@ -1,0 +1,376 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"sekimori/drivers"
+	"sekimori/drivers/fingerprint"
+	"sekimori/drivers/line"
+	"sekimori/drivers/osdp"
+	"sekimori/drivers/pn532"
+	"sekimori/internal/record"
+)
+
+// ListPorts shows the serial ports of this computer and the names by which they
+// survive re-plugging.
+func ListPorts(out io.Writer) error {
+	ports, err := line.List()
+	if err != nil {
+		return err
+	}
+	if len(ports) == 0 {
+		fmt.Fprintln(out, "シリアルポートはありません (no serial ports)。")
+		return nil
+	}
+	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "ポート\t設定に書く名前\tUSB シリアル番号\t製品")
+	for _, p := range ports {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", p.Path, p.Pin, p.Serial, p.Description)
+	}
+	return t.Flush()
+}
+
+// List shows the readers of the settings and how far each is believed.
+func (w *Workshop) List() error {
+	t := tabwriter.NewWriter(w.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "読取装置\t扉\t向き\t種類\tつなぎ先\t認証\t見せるもの")
+	for _, d := range w.settings.Doors {
+		for _, r := range d.Readers {
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.ID, d.ID, sideWords[r.Direction], r.Driver, w.placeOf(r), w.trustOf(r), proofWords[r.proof()])
+		}
+	}
+	return t.Flush()
+}
+
+func (w *Workshop) placeOf(r ReaderSettings) string {
+	name, baud := w.port(r)
+	switch r.Driver {
+	case driverWiegand:
+		return r.D0 + "/" + r.D1
+	case driverOSDP:
+		return fmt.Sprintf("%s %d 番地%d", name, baud, r.Address)
+	}
+	return fmt.Sprintf("%s %d", name, baud)
+}
+
+func (w *Workshop) trustOf(r ReaderSettings) string {
+	if !r.secure() {
+		return "なし"
+	}
+	var err error
+	if r.Driver == driverOSDP {
+		_, err = r.osdp(w.ring)
+	} else {
+		_, err = r.fingerprint(w.ring)
+	}
+	if err != nil {
+		return "鍵がない(commission が要る)"
+	}
+	return "あり"
+}
+
+// Blink makes the reader that one is looking for show itself for a minute, or
+// until ctx ends.
+func (w *Workshop) Blink(ctx context.Context, id string) error {
+	r, err := w.reader(id)
+	if err != nil {
+		return err
+	}
+	if r.Driver == driverPN532 {
+		return told{fmt.Errorf("%s: a PN532 has no lamp", id), "PN532 にはランプもブザーもないので、光らせて探すことはできません。"}
+	}
+	return w.with(ctx, r, &hearing{}, online, func(ctx context.Context, j job) error {
+		w.say("%s を 1 分間光らせます(Ctrl+C で終わり)。", id)
+		ctx, cancel := context.WithTimeout(ctx, time.Minute)
+		defer cancel()
+		if j.bus != nil {
+			return blinkOSDP(ctx, j.bus, id)
+		}
+		for on := true; ; on = !on {
+			j.driver.Show(map[bool]drivers.Signal{true: drivers.SignalAskMore, false: drivers.SignalIdle}[on])
+			if pause(ctx, 700*time.Millisecond) != nil {
+				j.driver.Show(drivers.SignalIdle)
+				return nil
+			}
+		}
+	})
+}
+
+func blinkOSDP(ctx context.Context, bus *osdp.Bus, id string) error {
+	r, err := bus.Reader(id)
+	if err != nil {
+		return err
+	}
+	if err := r.Blink(ctx, true); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	return r.Blink(last, false)
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// Quality measures the line to a reader for a time: errors per thousand, and
+// where the reader is polled the reply times.
+func (w *Workshop) Quality(ctx context.Context, id string, lasts time.Duration) error {
+	r, err := w.reader(id)
+	if err != nil {
+		return err
+	}
+	return w.with(ctx, r, &hearing{}, online, func(ctx context.Context, j job) error {
+		w.say("%s の線を %v 測ります(Ctrl+C で途中まで)。", id, lasts)
+		before, _ := j.now()
+		var measured *osdp.Reader
+		if j.bus != nil {
+			if measured, err = j.bus.Reader(id); err != nil {
+				return err
+			}
+			measured.ResetQuality()
+		}
+		_ = pause(ctx, lasts)
+		after, _ := j.now()
+		if measured != nil {
+			w.say("%v", measured.Quality())
+		} else {
+			w.say("%s", figures(before, after))
+		}
+		return nil
+	})
+}
+
+// figures are the counters of a driver between two moments.
+func figures(before, after drivers.Health) string {
+	frames, noise, retries := after.Frames-before.Frames, after.Noise-before.Noise, after.Retries-before.Retries
+	rate := 0.0
+	if total := frames + noise; total > 0 {
+		rate = 1000 * float64(noise+retries) / float64(total)
+	}
+	return fmt.Sprintf("電文 %d · 誤り %.1f/1000 (破損 %d 再送 %d)", frames, rate, noise, retries)
+}
+
+// Watch shows what a reader says, in words, until ctx ends; all shows the polls
+// with nothing to report too. Card numbers and typed keys are not shown.
+func (w *Workshop) Watch(ctx context.Context, id string, all bool) error {
+	r, err := w.reader(id)
+	if err != nil {
+		return err
+	}
+	h := &hearing{
+		reading: func(r drivers.Reading) { w.say("%s %s", stamp(), ReadingWords(r)) },
+	}
+	var last string
+	h.change = func(now drivers.Health) {
+		if text := HealthWords(now); text != last {
+			last = text
+			w.say("%s %s", stamp(), text)
+		}
+	}
+	return w.with(ctx, r, h, straightaway, func(ctx context.Context, j job) error {
+		if j.bus != nil {
+			defer j.bus.Tap(func(t osdp.Trace) {
+				if all || !routine(t.Frame) {
+					w.say("%v", t)
+				}
+			})()
+		}
+		<-ctx.Done()
+		return nil
+	})
+}
+
+// routine tells a question with nothing in it and its answer.
+func routine(f osdp.Frame) bool {
+	const poll, ack = 0x60, 0x40
+	return !f.Reply && f.Code == poll || f.Reply && f.Code == ack
+}
+
+func stamp() string { return time.Now().Format("15:04:05.000") }
+
+// WatchPort listens on a port without sending anything, as beside a controller
+// that is already there, and shows OSDP frames in words.
+func WatchPort(ctx context.Context, out io.Writer, port string, baud int, all bool) error {
+	p, err := line.Serial(port, baud)()
+	if err != nil {
+		return fmt.Errorf("%w: %w", errHardware, err)
+	}
+	defer p.Close()
+	defer context.AfterFunc(ctx, func() { p.Close() })()
+	if err := p.SetReadTimeout(line.NoTimeout); err != nil {
+		return err
+	}
+	var scan osdp.Scanner
+	var buf [256]byte
+	for {
+		n, err := p.Read(buf[:])
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		scan.Feed(buf[:n])
+		for f, ok := scan.Next(); ok; f, ok = scan.Next() {
+			if all || !routine(f) {
+				fmt.Fprintln(out, osdp.Trace{At: time.Now(), Sent: !f.Reply, Frame: f, Text: frameWords(f)})
+			}
+		}
+	}
+}
+
+// frameWords is a frame of somebody else's conversation in words.
+func frameWords(f osdp.Frame) string {
+	if f.Secure() {
+		return fmt.Sprintf("%02X 暗号の中は見えません", f.Code)
+	}
+	if f.Reply {
+		if r, err := osdp.ParseReply(f.Code, f.Data); err == nil {
+			return osdp.ReplyWords(r)
+		}
+	} else if c, err := osdp.ParseCommand(f.Code, f.Data); err == nil {
+		return osdp.CommandWords(c)
+	}
+	return fmt.Sprint(f)
+}
+
+// ProbeLimits narrow a probe.
+type ProbeLimits struct {
+	Baud         int  // 0: the likely ones
+	AllAddresses bool // OSDP: 0 to 126 instead of 0 to 15, which takes minutes
+}
+
+// Probe asks what is on a port: a PN532, a fingerprint module, or OSDP readers,
+// and at which baud and address.
+func Probe(ctx context.Context, out io.Writer, port string, l ProbeLimits) error {
+	open := func(baud int) line.Opener { return line.Serial(port, baud) }
+	say := func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
+	found := false
+	ask := func(what string, bauds []int, probe func(line.Port) (string, error)) error {
+		for _, baud := range bauds {
+			if l.Baud != 0 && baud != l.Baud {
+				continue
+			}
+			p, err := open(baud)()
+			if err != nil {
+				return fmt.Errorf("%w: %w", errHardware, err)
+			}
+			answer, err := probe(p)
+			p.Close()
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if err == nil {
+				found = true
+				say("%s: %d baud、%s", what, baud, answer)
+				return nil
+			}
+		}
+		return nil
+	}
+	say("%s を調べます。", port)
+	if err := ask("PN532", []int{pn532.DefaultBaud, 9600}, func(p line.Port) (string, error) {
+		f, err := pn532.Probe(ctx, p)
+		return fmt.Sprint(f), err
+	}); err != nil || found {
+		return err
+	}
+	if err := ask("指紋モジュール", fingerprint.Bauds()[:5], func(p line.Port) (string, error) {
+		f, err := fingerprint.Probe(ctx, p)
+		if f.Bound {
+			return "ほかの制御盤に結び付けられている", err
+		}
+		return fmt.Sprintf("収容数 %d、工場出荷時のまま", f.Parameters.Capacity), err
+	}); err != nil || found {
+		return err
+	}
+	return probeOSDP(ctx, open, l, say)
+}
+
+func probeOSDP(ctx context.Context, open func(int) line.Opener, l ProbeLimits, say func(string, ...any)) error {
+	var bauds []int
+	if l.Baud != 0 {
+		bauds = []int{l.Baud}
+	}
+	var addresses []byte
+	if !l.AllAddresses {
+		for a := range byte(16) {
+			addresses = append(addresses, a)
+		}
+	}
+	all, err := osdp.Probe(ctx, open, bauds, addresses, func(f osdp.Found) {
+		say("OSDP: %d baud、番地 %d、%s%s%s", f.Baud, f.Address, osdp.ReplyWords(f.Identity),
+			map[bool]string{true: "、暗号通信だけに答える"}[f.Secure], map[bool]string{true: "、checksum: true が要る"}[f.Checksum])
+	})
+	if err != nil {
+		return err
+	}
+	if len(all) == 0 {
+		say("何も答えません。電源、A/B(TX/RX)の向き、終端抵抗を確かめてください。%s", map[bool]string{false: "番地が 16 以上かもしれないときは --all を付けてください。"}[l.AllAddresses])
+	}
+	return nil
+}
+
+var (
+	sideWords  = map[string]string{"in": "入", "out": "出"}
+	proofWords = map[record.Proof]string{record.ProofUIDOnly: "番号のみ", record.ProofCryptographic: "暗号による証明", record.ProofBiometric: "照合情報"}
+)
+
+// ReadingWords is what a reader heard, in words: no card number, no typed key.
+func ReadingWords(r drivers.Reading) string {
+	text := "?"
+	switch {
+	case !r.Card.IsZero():
+		text = fmt.Sprintf("カード %d ビット", r.Card.Len())
+		if r.Proof == drivers.ProofCryptographic {
+			text += "(カードが自分を証明した)"
+		}
+	case !r.Claim.IsZero():
+		text = fmt.Sprintf("カード %d ビット: 自分を証明しなかったので使えない", r.Claim.Len())
+	case !r.Keys.IsZero():
+		text = fmt.Sprintf("釦 %d 回", len(r.Keys.Typed()))
+	case !r.Finger.IsZero():
+		text = "指: 登録がない"
+		if slot, ok := r.Finger.Slot(); ok {
+			text = fmt.Sprintf("指: 登録場所 %d(得点 %d)", slot, r.Finger.Score())
+		}
+	}
+	if !r.Authenticated {
+		text += " [認証のない線]"
+	}
+	return text
+}
+
+// HealthWords is how a reader is, in words.
+func HealthWords(h drivers.Health) string {
+	text := "応答なし"
+	switch {
+	case h.Refused:
+		text = "鍵の証明に失敗(偽物か、鍵が違う)"
+	case h.Online && h.Secure:
+		text = "応答あり、認証された線"
+	case h.Online:
+		text = "応答あり"
+	}
+	if h.Tamper {
+		text += "、ケースが開いている"
+	}
+	if h.PowerFail {
+		text += "、電源低下"
+	}
+	if h.Detail != "" && (!h.Online || h.Refused) {
+		text += " (" + h.Detail + ")"
+	}
+	return text
+}
