@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"text/tabwriter"
 	"time"
 
 	"sekimori/drivers"
@@ -26,24 +25,22 @@ func ListPorts(out io.Writer) error {
 		fmt.Fprintln(out, "シリアルポートはありません (no serial ports)。")
 		return nil
 	}
-	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "ポート\t設定に書く名前\tUSB シリアル番号\t製品")
+	rows := [][]string{{"ポート", "設定に書く名前", "USB シリアル番号", "製品"}}
 	for _, p := range ports {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", p.Path, p.Pin, p.Serial, p.Description)
+		rows = append(rows, []string{p.Path, p.Pin, p.Serial, p.Description})
 	}
-	return t.Flush()
+	return columns(out, rows)
 }
 
 // List shows the readers of the settings and how far each is believed.
 func (w *Workshop) List() error {
-	t := tabwriter.NewWriter(w.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "読取装置\t扉\t向き\t種類\tつなぎ先\t認証\t見せるもの")
+	rows := [][]string{{"読取装置", "扉", "向き", "種類", "認証", "見せるもの", "つなぎ先"}}
 	for _, d := range w.settings.Doors {
 		for _, r := range d.Readers {
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.ID, d.ID, sideWords[r.Direction], r.Driver, w.placeOf(r), w.trustOf(r), proofWords[r.proof()])
+			rows = append(rows, []string{r.ID, d.ID, sideWords[r.Direction], r.Driver, w.trustOf(r), proofWords[r.proof()], w.placeOf(r)})
 		}
 	}
-	return t.Flush()
+	return columns(w.out, rows)
 }
 
 func (w *Workshop) placeOf(r ReaderSettings) string {

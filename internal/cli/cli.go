@@ -16,7 +16,7 @@ import (
 )
 
 const usage = `使い方:
-  {{.CommandPath}}{{if .HasAvailableSubCommands}} コマンド{{else}}{{with .Use}} [指定]{{end}}{{end}}
+  {{if .HasAvailableSubCommands}}{{.CommandPath}} コマンド{{else}}{{with .Parent}}{{.CommandPath}} {{end}}{{.Use}} [指定]{{end}}
 {{if .HasAvailableSubCommands}}
 コマンド:{{range .Commands}}{{if .IsAvailableCommand}}
   {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}
