@@ -63,9 +63,13 @@ func (b *bank) Edges(ctx context.Context, lines ...string) (<-chan drivers.Edge,
 	if b.err != nil {
 		return nil, b.err
 	}
+	if b.out != nil {
+		return nil, errors.New("a kernel gives its lines to one stream at a time")
+	}
 	b.out, b.seq, b.streams = make(chan drivers.Edge, 4096), 0, b.streams+1
 	for _, l := range lines {
 		if _, ok := b.level[l]; !ok {
+			b.out = nil
 			return nil, errors.New("no line " + l)
 		}
 		b.tellLocked(l)

@@ -139,3 +139,28 @@ func pin(ports []PortInfo) {
 		}
 	}
 }
+
+// ftdi is the vendor whose Windows driver writes the port's letter behind the
+// serial number: "A10X2BQ4A", and "A10X2BQ4B" for an adapter's second port.
+const ftdi = "0403"
+
+// unletter takes the letter away where an adapter has one port only, so that
+// the label on it, and settings made on Linux, say the same on Windows.
+func unletter(ports []PortInfo) {
+	base := func(p PortInfo) string {
+		n := len(p.Serial) - 1
+		if p.Vendor != ftdi || n < 1 || p.Serial[n] < 'A' || p.Serial[n] > 'H' {
+			return ""
+		}
+		return p.Serial[:n]
+	}
+	count := map[string]int{}
+	for _, p := range ports {
+		count[base(p)]++
+	}
+	for i, p := range ports {
+		if b := base(p); b != "" && count[b] == 1 {
+			ports[i].Serial = b
+		}
+	}
+}

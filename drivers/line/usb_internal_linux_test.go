@@ -82,18 +82,18 @@ func (m *machine) wire(name string) (far *os.File, unwire func()) {
 	}
 }
 
-func ftdi(serial string) map[string]string {
+func ft232(serial string) map[string]string {
 	return map[string]string{"idVendor": "0403", "idProduct": "6001", "serial": serial, "manufacturer": "FTDI", "product": "FT232R USB UART"}
 }
 
 func TestListReadsSysfs(t *testing.T) {
 	m := newMachine(t)
-	m.plug("ttyUSB0", "1-1", ftdi("A10X2BQ4"))
+	m.plug("ttyUSB0", "1-1", ft232("A10X2BQ4"))
 	m.plug("ttyUSB1", "1-2", map[string]string{"idVendor": "1A86", "idProduct": "7523", "product": "USB Serial"}) // no serial number
 	m.plug("ttyUSB2", "1-3", map[string]string{"idVendor": "10c4", "idProduct": "ea60", "serial": "0001"})
 	m.plug("ttyUSB3", "1-4", map[string]string{"idVendor": "067b", "idProduct": "2303", "serial": "0001"})
-	m.plug("ttyUSB4", "1-5", ftdi("SAME"))
-	m.plug("ttyUSB5", "1-6", ftdi("SAME"))
+	m.plug("ttyUSB4", "1-5", ft232("SAME"))
+	m.plug("ttyUSB5", "1-6", ft232("SAME"))
 	fitted, absent := m.dir(m.sys, "devices", "platform", "uart0"), m.dir(m.sys, "devices", "platform", "uart1")
 	m.link("ttyS0", fitted, "")
 	m.link("ttyS1", absent, "")
@@ -169,7 +169,7 @@ func TestNames(t *testing.T) {
 // a stranger takes its old one. Keep talks to the adapter again.
 func TestAdapterIsFoundWhereverItComesBack(t *testing.T) {
 	m := newMachine(t)
-	m.plug("ttyUSB0", "1-1", ftdi("A10X2BQ4"))
+	m.plug("ttyUSB0", "1-1", ft232("A10X2BQ4"))
 	far, unwire := m.wire("ttyUSB0")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -212,12 +212,12 @@ func TestAdapterIsFoundWhereverItComesBack(t *testing.T) {
 	if err := <-down; !errors.Is(err, ErrMissing) {
 		t.Errorf("not there: %v", err)
 	}
-	m.plug("ttyUSB0", "1-3", ftdi("STRANGER"))
+	m.plug("ttyUSB0", "1-3", ft232("STRANGER"))
 	stranger, unwireStranger := m.wire("ttyUSB0")
 	defer unwireStranger()
 	_, err := stranger.Write([]byte{'x'})
 	m.must(err)
-	m.plug("ttyUSB1", "1-2", ftdi("A10X2BQ4"))
+	m.plug("ttyUSB1", "1-2", ft232("A10X2BQ4"))
 	again, unwireAgain := m.wire("ttyUSB1")
 	defer unwireAgain()
 	await(again, '2')
@@ -230,7 +230,7 @@ func TestSocketIsFollowed(t *testing.T) {
 	m := newMachine(t)
 	socket := filepath.Join(m.dev, "serial", "by-path", "pci-usb-1-1-port0")
 	for _, name := range []string{"ttyUSB0", "ttyUSB5"} {
-		m.plug(name, "1-1", ftdi(name))
+		m.plug(name, "1-1", ft232(name))
 		far, unwire := m.wire(name)
 		p, err := Serial(socket, 9600)()
 		m.must(err)

@@ -20,6 +20,7 @@ func listOS() ([]PortInfo, error) {
 		}
 		ports = append(ports, p)
 	}
+	unletter(ports)
 	slices.SortFunc(ports, func(a, b PortInfo) int { return strings.Compare(a.Path, b.Path) })
 	return ports, nil
 }

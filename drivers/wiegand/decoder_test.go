@@ -192,6 +192,27 @@ func TestReceiptStampsAreNotMeasured(t *testing.T) {
 	}
 }
 
+// Stamps of receipt may all be equal; the order of the edges still tells that
+// both lines were low at once.
+func TestOverlapIsKnownByOrder(t *testing.T) {
+	dec, err := wiegand.NewDecoder(wiegand.Rules{MinPulse: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &player{t: t, dec: dec, at: time.Hour}
+	frame := text(card26(t, 1, 2))
+	p.play(frame[:12])
+	for _, e := range []struct {
+		line int
+		high bool
+	}{{0, false}, {1, false}, {0, true}, {1, true}} {
+		p.edge(e.line, e.high, 0)
+	}
+	if p.play(frame[14:] + "_"); p.got != nil || dec.Counts() != (wiegand.Counts{Overlaps: 1}) {
+		t.Errorf("got %v %+v", p.got, dec.Counts())
+	}
+}
+
 func TestContradictingRulesAreRefused(t *testing.T) {
 	for name, r := range map[string]wiegand.Rules{
 		"pulses":       {MinPulse: 3 * ms},

@@ -148,11 +148,14 @@ func (r *Reader) output(line string, low bool) (func(bool), error) {
 }
 
 func (r *Reader) watch(ctx context.Context) (<-chan drivers.Edge, error) {
-	names := []string{r.cfg.D0, r.cfg.D1}
+	data, levels := []string{r.cfg.D0, r.cfg.D1}, []string{}
 	if r.cfg.Tamper != "" {
-		names = append(names, r.cfg.Tamper)
+		levels = append(levels, r.cfg.Tamper)
 	}
-	return r.lines.Edges(ctx, names...)
+	if b, ok := r.lines.(drivers.Pulser); ok {
+		return b.Pulses(ctx, data, levels...)
+	}
+	return r.lines.Edges(ctx, append(data, levels...)...)
 }
 
 func (r *Reader) watchAgain(ctx context.Context) <-chan drivers.Edge {
