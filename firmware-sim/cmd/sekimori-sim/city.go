@@ -56,6 +56,9 @@ func (a *app) ready(r sim.Ready) {
 		for _, b := range c.Buses {
 			fmt.Fprintf(a.out, "          OSDP %s\n", b)
 		}
+		for _, m := range c.Modules {
+			fmt.Fprintf(a.out, "          照合 %s\n", m)
+		}
 	}
 	fmt.Fprintf(a.out, "  時計    %s\n", r.State.Clock.File)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -27,6 +28,12 @@ Wiegand の読取装置:
   short      3 ビット欠ける
   parity     パリティが合わない
 
+照合装置:
+  unreadable 指を置いても読み取れない
+  bad_sum    応答の検査和が合わない
+  lie        消したと答えて、消さない
+  power      一瞬の停電。パスワードの確認・写した指・表示を失う
+
 応答の遅れは stall、雑音は noise、断線と復旧は cable、工場出荷時に戻すのは wipe です。
 何が残っているかは state --json の osdp.faults に出ます。`
 
@@ -38,14 +45,15 @@ const noiseHelp = `線に雑音を流します。OSDP では乱数のバイト�
 OSDP では、そのとき線にある電文も壊れます。線を抜いた読取装置からは流れません。`
 
 const cableHelp = `読取装置の線を抜く(off)、挿す(on)。抜いている間、応答は途絶えますが、電源は切れず、
-OSDP の読取装置はできごとを溜め続けます。電源ごと失うには fault READER power を使います。`
+OSDP の読取装置はできごとを溜め続けます(照合装置の電源は同じ線で来るので、切れます)。電源ごと失うには fault READER power を使います。`
 
 const wipeHelp = `OSDP の読取装置を箱から出したときに戻します。番地と速さ(COMSET)、固有の鍵(KEYSET)は
 設定ファイルのとおりになり、secure: install なら公開の鍵 SCBK-D をまた受け付けます。
 wipe しなければ、これらは模擬装置を止めても残ります(置き場所の state.json)。`
 
-const fingerHelp = `指の読取りを求めている OSDP の読取装置(biometric: true)に指を当てます。SLOT は、その指の
-特徴が登録されている場所の番号、0 は登録のない指です。求めていないときは断ります(state --json の osdp.finger)。`
+const fingerHelp = `指を当てます。SLOT は、その指の特徴が登録されている場所の番号、0 は登録のない指です。
+照合装置(kind: fingerprint)では、指を名前でも示せます。登録されていない名前は知らない指です。
+OSDP の読取装置(biometric: true)は、指を求めていないときは断ります(state --json の osdp.finger)。`
 
 func (a *app) faultVerbs() []*cobra.Command {
 	return []*cobra.Command{a.cableVerb(), a.stallVerb(), a.noiseVerb(), a.faultVerb(), a.wipeVerb(), a.inputVerb()}
@@ -113,13 +121,16 @@ func (a *app) inputVerb() *cobra.Command {
 }
 
 func (a *app) fingerVerb() *cobra.Command {
-	v := verb(groupPeople, "finger READER SLOT", "指を当てる(指の読取りのある OSDP の読取装置)", "  sekimori-sim finger D31-in 7", func(ctx context.Context, args []string) error {
-		slot, err := strconv.Atoi(args[1])
-		if err != nil {
-			slot = -1 // refused with the range
-		}
-		return a.act(ctx, api.Reader(args[0], "finger"), api.FingerBody{Slot: &slot})
-	})
+	var d time.Duration
+	v := verb(groupPeople, "finger READER SLOT|NAME", "指を当てる(照合装置、指の読取りのある OSDP の読取装置)",
+		"  sekimori-sim finger D31-fp P07\n  sekimori-sim finger D31-in 7", func(ctx context.Context, args []string) error {
+			body := api.FingerBody{Finger: args[1], MS: int(d.Milliseconds())}
+			if slot, err := strconv.Atoi(args[1]); err == nil {
+				body.Finger, body.Slot = "", &slot
+			}
+			return a.act(ctx, api.Reader(args[0], "finger"), body)
+		})
 	v.Long = fingerHelp
+	v.Flags().DurationVar(&d, "for", 800*time.Millisecond, "照合装置に指を置いている`長さ`")
 	return v
 }

@@ -5,7 +5,8 @@
 //	card keys pass                     a person at a reader
 //	open close force rex               a hand on a door
 //	fire power tamper                  what a building does
-//	cable stall noise fault            what goes wrong at a reader
+//	finger                             a finger on a reader that asks for one
+//	cable stall noise fault wipe input what goes wrong at a reader, or is done to it
 //	clock state timeline events cards  what there is to see
 //	wait play                          for scripts
 //

@@ -54,6 +54,11 @@ type sim struct {
 
 func mustRun(t *testing.T, dir string) *sim {
 	t.Helper()
+	return mustRunWith(t, settings, dir)
+}
+
+func mustRunWith(t *testing.T, settings, dir string) *sim {
+	t.Helper()
 	s := &sim{t: t, dir: dir, cmd: exec.Command(program, "run", "--config", settings, "--dir", dir)}
 	var errs bytes.Buffer
 	s.cmd.Stderr = &errs

@@ -15,7 +15,8 @@ type Faults interface {
 	Fault(reader, kind string, count int) error
 	Wipe(reader string) error
 	Input(reader string, on bool) error
-	Finger(reader string, slot uint16) error
+	Finger(reader string, slot uint16, d time.Duration) error
+	Touch(reader, finger string, d time.Duration) error
 }
 
 // StallBody makes replies late.
@@ -40,10 +41,12 @@ type InputBody struct {
 	On *bool `json:"on"`
 }
 
-// FingerBody is a finger by the place of its template in the reader; 0 for one
-// nobody has enrolled.
+// FingerBody is a finger for a while: by the place of its template in the reader,
+// 0 for one nobody has enrolled, or, at a fingerprint module, by its name.
 type FingerBody struct {
-	Slot *int `json:"slot"`
+	Slot   *int   `json:"slot,omitempty"`
+	Finger string `json:"finger,omitempty"`
+	MS     int    `json:"ms,omitempty"` // fingerprint module: 800 if not given
 }
 
 func (s *server) stall(r *http.Request) (any, error) {
@@ -106,15 +109,28 @@ func (s *server) input(r *http.Request) (any, error) {
 	return s.simply(func() error { return s.city.Input(r.PathValue("id"), on) })
 }
 
-const lastSlot = 1<<16 - 1
+const (
+	lastSlot  = 1<<16 - 1
+	touchMS   = 800 // how long a finger usually rests
+	maxFinger = 32  // letters of a finger's name
+)
 
 func (s *server) finger(r *http.Request) (any, error) {
-	var in FingerBody
+	in := FingerBody{MS: touchMS}
 	if err := body(r, &in); err != nil {
 		return nil, err
 	}
-	if in.Slot == nil || *in.Slot < 0 || *in.Slot > lastSlot {
-		return nil, problem.Body("slot は 0〜65535 です(0 は登録のない指)。", "slot is 0 to 65535, 0 for a finger nobody has enrolled")
+	d, err := millis(in.MS)
+	if err != nil {
+		return nil, err
 	}
-	return s.simply(func() error { return s.city.Finger(r.PathValue("id"), uint16(*in.Slot)) })
+	id := r.PathValue("id")
+	switch {
+	case in.Slot == nil && in.Finger != "" && len(in.Finger) <= maxFinger:
+		return s.simply(func() error { return s.city.Touch(id, in.Finger, d) })
+	case in.Slot == nil || in.Finger != "" || *in.Slot < 0 || *in.Slot > lastSlot:
+		return nil, problem.Body("slot は 0〜65535 です(0 は登録のない指)。照合装置では finger に指の名前も書けます。",
+			"slot is 0 to 65535, 0 for a finger nobody has enrolled; a fingerprint module also takes finger, a name")
+	}
+	return s.simply(func() error { return s.city.Finger(id, uint16(*in.Slot), d) })
 }

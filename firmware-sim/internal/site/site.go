@@ -73,15 +73,16 @@ func (d Door) Spec() door.Spec {
 
 // Kinds of reader.
 const (
-	OSDP    = "osdp"
-	Wiegand = "wiegand"
+	OSDP        = "osdp"
+	Wiegand     = "wiegand"
+	Fingerprint = "fingerprint"
 )
 
 // Reader is one reader.
 type Reader struct {
 	ID   string `yaml:"id" settings:"required,id"`
 	Door string `yaml:"door" settings:"required"`
-	Kind string `yaml:"kind" settings:"required,enum=osdp|wiegand"`
+	Kind string `yaml:"kind" settings:"required,enum=osdp|wiegand|fingerprint"`
 
 	Bus        string `yaml:"bus"`                                      // osdp
 	Address    int    `yaml:"address" settings:"min=0,max=126"`         // osdp
@@ -90,6 +91,12 @@ type Reader struct {
 	AllowClear bool   `yaml:"allow_clear"`                              // osdp, secure: key; answers in clear too
 	Biometric  bool   `yaml:"biometric"`                                // osdp: has a finger sensor
 
+	Port      string     `yaml:"port" settings:"id"`                  // fingerprint: name of its serial line
+	Baud      int        `yaml:"baud" settings:"min=9600,max=115200"` // fingerprint
+	Paced     bool       `yaml:"paced"`                               // fingerprint: bytes take the time a wire needs
+	Password  string     `yaml:"password"`                            // fingerprint: 8 hexadecimal digits, for tests only
+	Templates []Template `yaml:"templates"`                           // fingerprint: what it holds out of its box
+
 	Lines      string            `yaml:"lines"`                                // wiegand: prefix of d0, d1, led, buz; the door's ID if left out
 	Keypad     string            `yaml:"keypad" settings:"enum=burst4|burst8"` // wiegand: none if left out
 	WidthUS    int               `yaml:"width_us"`                             // wiegand
@@ -97,9 +104,10 @@ type Reader struct {
 	KeyGap     settings.Duration `yaml:"key_gap"`                              // wiegand
 }
 
-// SetDefaults is the usual pulse timing, and an OSDP reader without secure
-// channel.
+// SetDefaults is the usual pulse timing, an OSDP reader without secure channel,
+// and a fingerprint module as it is sold.
 func (r *Reader) SetDefaults() {
+	r.Baud, r.Password = 57600, "00000000"
 	r.Secure = string(pd.Clear)
 	r.WidthUS = int(pulse.Default.Width / time.Microsecond)
 	r.IntervalUS = int(pulse.Default.Interval / time.Microsecond)
@@ -173,7 +181,10 @@ func (c *Controller) Validate(v *settings.Validator) {
 		path := func(field string) string { return fmt.Sprintf("readers[%d].%s", i, field) }
 		v.Ref(path("door"), r.Door, doors)
 		place, field := "lines "+r.Prefix(), "lines"
-		if r.Kind == OSDP {
+		if r.Kind == Fingerprint {
+			place, field = "port "+r.Port, "port"
+			r.validateModule(v, path)
+		} else if r.Kind == OSDP {
 			place, field = fmt.Sprintf("%s address %d", r.Bus, r.Address), "address"
 			if r.Bus == "" {
 				v.Fault(path("bus"), settings.Message{Code: "missing-bus",

@@ -47,6 +47,10 @@ controllers:
       - {id: r2, door: D1, kind: osdp, bus: b, address: 0}
       - {id: r3, door: D9, kind: osdp}
       - {id: r4, door: D1, kind: wiegand, interval_us: 1}
+      - {id: r5, door: D1, kind: osdp, bus: b, address: 5, secure: key, key: "0011"}
+      - {id: r6, door: D1, kind: osdp, bus: b, address: 6, secure: install, allow_clear: true}
+      - {id: r7, door: D1, kind: wiegand, lines: L, biometric: true}
+      - {id: r8, door: D1, kind: osdp, bus: b, address: 8, secure: maybe}
   - id: DC-2
     doors: [{id: D1, lock: fail-secure, relay_active: medium}]
     readers: [{id: r1, door: D1, kind: wiegand}]
@@ -56,7 +60,8 @@ controllers:
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, want := range []string{"card-table", "same-place", "readers[2].door", "missing-bus", "pulse-timing", "duplicate-id", "relay_active"} {
+	for _, want := range []string{"card-table", "same-place", "readers[2].door", "missing-bus", "pulse-timing", "duplicate-id", "relay_active",
+		"reader-key", "reader-key-unused", "osdp-only", "readers[7].secure"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("not told: %s\n%v", want, err)
 		}

@@ -1,6 +1,8 @@
 package world
 
 import (
+	"time"
+
 	"sekimori/firmware-sim/internal/bus"
 	"sekimori/firmware-sim/internal/pd"
 	"sekimori/firmware-sim/internal/problem"
@@ -45,6 +47,15 @@ func (s *savedState) keepReaders(all map[string]*reader) {
 			saved.Key = k.Key.Hex()
 		}
 		s.Readers[id] = saved
+	}
+	for id, r := range all {
+		if r.module == nil {
+			continue
+		}
+		if s.Modules == nil {
+			s.Modules = map[string]savedModule{}
+		}
+		s.Modules[id] = r.module.saved()
 	}
 }
 
@@ -98,9 +109,12 @@ func (w *World) Input(id string, on bool) error {
 	return nil
 }
 
-// Finger puts a finger on an OSDP reader that waits for one: the finger whose
-// template is at slot, 0 for a stranger's.
-func (w *World) Finger(id string, slot uint16) error {
+// Finger puts a finger on an OSDP reader that waits for one, or on a fingerprint
+// module: the finger whose template is at slot, 0 for a stranger's.
+func (w *World) Finger(id string, slot uint16, d time.Duration) error {
+	if r := w.readers[id]; r != nil && r.module != nil {
+		return w.Touch(id, r.module.at(slot), d)
+	}
 	r, err := w.osdp(id, "finger")
 	if err != nil {
 		return err

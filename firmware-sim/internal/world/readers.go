@@ -16,11 +16,13 @@ import (
 	"sekimori/firmware-sim/internal/site"
 )
 
-// reader is one reader of either kind; station is nil for Wiegand.
+// reader is one reader: station is its OSDP side, module its fingerprint module;
+// both are nil for Wiegand.
 type reader struct {
 	id, door string
 	ctl      *controller
 	station  *bus.Station
+	module   *module
 
 	prefix string
 	timing pulse.Timing
@@ -42,14 +44,21 @@ const frameGap = 100 * time.Millisecond
 // types far ahead of the wire.
 const maxPulses = 20000
 
-func (w *World) addReader(ctl *controller, r site.Reader, serial uint32, baud int) *reader {
+func (w *World) addReader(ctl *controller, r site.Reader, serial uint32, baud int, saved savedState) (_ *reader, err error) {
 	unit := &reader{id: r.ID, door: r.Door, ctl: ctl, prefix: r.Prefix(), timing: r.Timing(), keypad: pulse.Burst(r.Keypad)}
-	if r.Kind == site.OSDP {
+	switch r.Kind {
+	case site.OSDP:
 		unit.prefix = ""
 		unit.station = w.station(unit, r.Device(serial, baud))
+	case site.Fingerprint:
+		unit.prefix = ""
+		if unit.module, err = w.addModule(ctl, r, saved); err != nil {
+			return nil, err
+		}
+		ctl.modules = append(ctl.modules, unit.module)
 	}
 	w.readers[r.ID] = unit
-	return unit
+	return unit, nil
 }
 
 func (w *World) tellReader(r *reader, kind, detail string) {
@@ -67,6 +76,9 @@ func (w *World) reader(id string) (*reader, error) {
 // Wiegand when the last pulse is over (CLOCK_MONOTONIC ns).
 func (w *World) Card(id string, b cards.Bits) (int64, error) {
 	r, err := w.reader(id)
+	if err == nil && r.module != nil {
+		err = notFor(id, "card")
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -148,9 +160,15 @@ func (w *World) Cable(id string, in bool) error {
 	if err != nil {
 		return err
 	}
-	if r.station != nil {
+	switch {
+	case r.station != nil:
 		r.station.Connect(in)
-	} else {
+	case r.module != nil:
+		r.module.line.Connect(in)
+		if !in {
+			r.module.fail(string(bus.Power), 1) // its power comes by the same cable
+		}
+	default:
 		r.mu.Lock()
 		r.cableOut = !in
 		r.mu.Unlock()
@@ -177,10 +195,14 @@ func (w *World) Stall(id string, d time.Duration, count int) error {
 	if err != nil {
 		return err
 	}
-	if r.station == nil {
+	switch {
+	case r.station != nil:
+		r.station.Stall(d, count)
+	case r.module != nil:
+		r.module.line.Stall(d, count)
+	default:
 		return notFor(id, "stall")
 	}
-	r.station.Stall(d, count)
 	w.tellReader(r, "stall", d.String())
 	return nil
 }
@@ -194,6 +216,10 @@ func (w *World) Noise(ctx context.Context, id string, n int) error {
 	w.tellReader(r, "noise", "")
 	if r.station != nil {
 		r.station.Noise(ctx, n)
+		return nil
+	}
+	if r.module != nil {
+		r.module.noise(ctx, n)
 		return nil
 	}
 	var train []pulse.Edge
@@ -215,7 +241,8 @@ func (w *World) Fault(id, kind string, count int) error {
 	}
 	switch {
 	case r.station != nil && r.station.Fail(bus.Fault(kind), count):
-	case r.station == nil && (kind == string(pulse.Glitch) || kind == string(pulse.Overlap) || kind == string(pulse.Short) || kind == string(pulse.Parity)):
+	case r.module != nil && r.module.fail(kind, count):
+	case r.station == nil && r.module == nil && (kind == string(pulse.Glitch) || kind == string(pulse.Overlap) || kind == string(pulse.Short) || kind == string(pulse.Parity)):
 		r.mu.Lock()
 		r.fault, r.faults = pulse.Fault(kind), count
 		r.mu.Unlock()
@@ -232,6 +259,9 @@ func (w *World) ReaderTamper(id string, open bool) error {
 	r, err := w.reader(id)
 	if err != nil {
 		return err
+	}
+	if r.module != nil {
+		return notFor(id, "tamper")
 	}
 	if r.station == nil {
 		return w.Act(r.door, door.Input{Kind: door.SetTamper, On: open})

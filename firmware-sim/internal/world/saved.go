@@ -21,6 +21,7 @@ type savedDoor struct {
 type savedState struct {
 	Doors   map[string]savedDoor   `json:"doors"`
 	Readers map[string]savedReader `json:"readers,omitempty"` // OSDP
+	Modules map[string]savedModule `json:"modules,omitempty"` // fingerprint
 }
 
 const stateFile = "state.json"

@@ -33,7 +33,8 @@ type ControllerView struct {
 	Lines   string         `json:"lines"`   // path of the lines' socket
 	Client  string         `json:"client"`  // the program connected to it, "" for none
 	Outputs map[string]int `json:"outputs"` // level of each output line
-	Buses   []string       `json:"buses"`   // paths of the serial lines
+	Buses   []string       `json:"buses"`   // paths of the OSDP lines
+	Modules []string       `json:"modules"` // paths of the fingerprint modules' lines
 }
 
 // DoorView is one door.
@@ -63,6 +64,8 @@ type ReaderView struct {
 	Buzzes     int         `json:"buzzes"`
 	Sent       int         `json:"sent,omitempty"` // Wiegand: frames
 	OSDP       *bus.Status `json:"osdp,omitempty"`
+
+	Fingerprint *FingerprintView `json:"fingerprint,omitempty"`
 }
 
 // Timeline is the story of one door.
@@ -85,7 +88,7 @@ func (w *World) State() State {
 	}
 	for _, c := range w.controllers {
 		s.Clock.Skew[c.id] = w.skew(c.id).String()
-		v := ControllerView{Lines: w.dir.File(c.id + ".lines"), Client: c.bank.Client(), Outputs: map[string]int{}, Buses: []string{}}
+		v := ControllerView{Lines: w.dir.File(c.id + ".lines"), Client: c.bank.Client(), Outputs: map[string]int{}, Buses: []string{}, Modules: []string{}}
 		for line, level := range c.bank.Outputs() {
 			if v.Outputs[line] = 0; level {
 				v.Outputs[line] = 1
@@ -93,6 +96,9 @@ func (w *World) State() State {
 		}
 		for _, b := range c.buses {
 			v.Buses = append(v.Buses, w.dir.File(c.id+"."+b.name))
+		}
+		for _, m := range c.modules {
+			v.Modules = append(v.Modules, w.dir.File(c.id+"."+m.name))
 		}
 		s.Controllers[c.id] = v
 	}
@@ -130,6 +136,11 @@ func (r *reader) view() ReaderView {
 	if r.station != nil {
 		s := r.station.Status()
 		v.Kind, v.Cable, v.LED, v.Buzzes, v.OSDP = "osdp", s.Cable, s.LED, s.Buzzes, &s
+		return v
+	}
+	if r.module != nil {
+		f := r.module.view()
+		v.Kind, v.Cable, v.LED, v.Fingerprint = "fingerprint", r.module.line.Connected(), f.colour(), &f
 		return v
 	}
 	r.mu.Lock()

@@ -54,6 +54,8 @@ type controller struct {
 	bank  *lines.Bank
 	sock  net.Listener
 	buses []*busUnit
+
+	modules []*module
 }
 
 type busUnit struct {
@@ -128,7 +130,10 @@ func (w *World) addController(c site.Controller, saved savedState) error {
 		speeds[b.Name] = b.Baud
 	}
 	for i, r := range c.Readers {
-		unit := w.addReader(ctl, r, uint32(i+1), speeds[r.Bus])
+		unit, err := w.addReader(ctl, r, uint32(i+1), speeds[r.Bus], saved)
+		if err != nil {
+			return err
+		}
 		if unit.station != nil {
 			saved.restore(unit)
 			stations[r.Bus] = append(stations[r.Bus], unit.station)
@@ -173,6 +178,14 @@ func (w *World) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, c := range w.controllers {
 		g.Go(func() error { return c.bank.Serve(ctx, c.sock, w.log) })
+		for _, m := range c.modules {
+			g.Go(func() error {
+				if err := m.line.Run(ctx); err != nil {
+					return fmt.Errorf("line %s.%s: %w", c.id, m.name, err)
+				}
+				return nil
+			})
+		}
 		for _, b := range c.buses {
 			g.Go(func() error {
 				if err := b.bus.Run(ctx); err != nil {
@@ -192,6 +205,9 @@ func (w *World) Close() error {
 	for _, c := range w.controllers {
 		for _, b := range c.buses {
 			errs = append(errs, b.port.Close())
+		}
+		for _, m := range c.modules {
+			errs = append(errs, m.port.Close())
 		}
 		if c.sock != nil {
 			if err := c.sock.Close(); !errors.Is(err, net.ErrClosed) {
