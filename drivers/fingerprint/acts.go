@@ -13,7 +13,8 @@ import (
 // to capacity-1. progress, which may be nil, is called from this goroutine with
 // each step for the person to take. The slot must be empty and the finger not
 // enrolled elsewhere: one finger at two slots would be two persons. The template
-// is there when Enrol returns nil: it was counted and loaded again.
+// is there when Enrol returns nil: it was counted and loaded again. After
+// ErrStorage or ErrInterrupted one may be there all the same; Delete makes sure.
 //
 // Errors: ErrSlotTaken, ErrNoSuchSlot, ErrFull, ErrNobody, ErrUnreadable,
 // ErrTouchesDiffer, *AlreadyEnrolledError, ErrStorage, ErrInterrupted, ErrOffline,

@@ -81,6 +81,7 @@ func TestCommissionFails(t *testing.T) {
 		"keeps the factory's":    {func(m *module) { m.keep = true }, fingerprint.ErrNotKept},
 		"takes any password":     {func(m *module) { m.anyPass = true }, fingerprint.ErrNotKept},
 		"keeps foreign fingers":  {func(m *module) { m.library[3], m.keep = stranger, true }, fingerprint.ErrStillThere},
+		"keeps another password": {func(m *module) { m.garbles = true }, fingerprint.ErrNotKept},
 		"cannot write":           {func(m *module) { m.say[0x12] = []byte{0x18} }, fingerprint.ErrStorage},
 		"says nothing to SetPwd": {func(m *module) { m.deaf[0x12] = 99 }, fingerprint.ErrOffline},
 	} {

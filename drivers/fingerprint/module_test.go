@@ -37,14 +37,19 @@ type module struct {
 	mangle   func(code byte, b []byte) []byte // what the wire makes of an answer; nil leaves it
 	noIndex  bool
 	noRing   bool
-	keep     bool // says that it deletes, and does not
-	keepOne  int  // says that it deletes this page, and does not, but counts and lists it as gone
-	anyPass  bool // takes every password
+	keep     bool   // says that it deletes, and does not
+	hides    hiding // what it says of a template it kept after it said it had deleted it
+	lied     bool   // it has said so
+	garbles  bool   // stores another password than it is told
+	anyPass  bool   // takes every password
 	lights   [][]byte
 	resetAt  byte // is reset before it answers this instruction, once
 	muteZero bool // does not say that it has started up
 	hello    func([]byte)
 }
+
+// hiding are the questions a module lies to about a template it kept.
+type hiding struct{ count, index, load bool }
 
 type heard struct {
 	at   time.Time
@@ -64,7 +69,7 @@ type touch struct {
 
 func newModule() *module {
 	return &module{addr: 0xFFFFFFFF, capacity: 200, level: 3, library: map[int]int{},
-		deaf: map[byte]int{}, say: map[byte][]byte{}, says: map[byte]int{}, keepOne: -1}
+		deaf: map[byte]int{}, say: map[byte][]byte{}, says: map[byte]int{}}
 }
 
 const (
@@ -223,6 +228,9 @@ func (m *module) work(code byte, args []byte) []byte {
 	case 0x12: // SetPwd
 		if !m.keep {
 			m.password = uint32(num(args))
+			if m.garbles {
+				m.password++
+			}
 		}
 		return []byte{0x00}
 	case 0x0E: // SetSysPara
@@ -255,7 +263,7 @@ func (m *module) keepers(code byte, args []byte) []byte {
 		return []byte{0x00}
 	case 0x1D: // TemplateNum
 		n := len(m.library)
-		if _, there := m.library[m.keepOne]; there && m.keepOne >= 0 && m.keep {
+		if m.lied && m.hides.count {
 			n--
 		}
 		return []byte{0x00, byte(n >> 8), byte(n)}
@@ -265,7 +273,7 @@ func (m *module) keepers(code byte, args []byte) []byte {
 		}
 		list := make([]byte, 33)
 		for page := range m.library {
-			if page/256 == int(args[0]) && !(m.keep && page == m.keepOne) {
+			if page/256 == int(args[0]) && !(m.lied && m.hides.index) {
 				list[1+page%256/8] |= 1 << (page % 8)
 			}
 		}
@@ -287,11 +295,12 @@ func (m *module) page(code byte, args []byte) byte {
 		m.library[page] = m.buffers[buffer]
 	case 0x07:
 		f, there := m.library[page]
-		if !there {
+		if !there || m.lied && m.hides.load {
 			return 0x0C
 		}
 		m.buffers[buffer] = f
 	case 0x0C:
+		m.lied = m.keep
 		for i := range num(args[2:4]) {
 			if !m.keep {
 				delete(m.library, page+i)

@@ -143,6 +143,7 @@ type rig struct {
 	cable  *cable
 	reader *fingerprint.Reader
 	rec    *drivertest.Recorder
+	stop   func() // ends Run and waits for it
 }
 
 // bubble runs cfg's reader on m until check returns.
@@ -152,11 +153,10 @@ func bubble(t *testing.T, m *module, cfg fingerprint.Config, check func(*rig)) {
 		c := &cable{module: m}
 		defer m.noTransfer(t)
 		defer c.close()
-		r := &rig{t, m, c, mustReader(t, cfg, c.open), &drivertest.Recorder{}}
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
-		defer wg.Wait()
-		defer cancel()
+		r := &rig{t, m, c, mustReader(t, cfg, c.open), &drivertest.Recorder{}, func() { cancel(); wg.Wait() }}
+		defer r.stop()
 		wg.Go(func() {
 			if err := r.reader.Run(ctx, r.rec); err != nil {
 				t.Errorf("Run: %v", err)
@@ -224,6 +224,92 @@ func TestOneReadingForOneTouch(t *testing.T) {
 		x := r.rec.Readings()[0]
 		if x.Proof != drivers.ProofBiometric || !x.Authenticated || x.Finger.Score() != 0x60 {
 			t.Errorf("the reading is %+v", x)
+		}
+	})
+}
+
+// A finger that rolls is gone for a moment; it is still one touch.
+func TestRollingFingerIsOneTouch(t *testing.T) {
+	bubble(t, bound(), settings(t), func(r *rig) {
+		r.online()
+		r.module.touch(held(sugiNoYubi))
+		r.until(3*time.Second, "a reading", func() bool { return len(r.slots()) == 1 })
+		for range 10 {
+			r.module.set(func() { r.module.say[0x01], r.module.says[0x01] = []byte{0x02}, 1 })
+			time.Sleep(time.Second)
+		}
+		r.wantSlots(7)
+	})
+}
+
+// A module that is reset while its answer is lost must not search for an empty
+// buffer and call the finger unknown.
+func TestResetWithALostAnswer(t *testing.T) {
+	for name, cfg := range map[string]fingerprint.Config{
+		"bound":       settings(t),
+		"as it comes": {Reader: "D31-finger"},
+	} {
+		for _, code := range []byte{0x01, 0x02, 0x04} {
+			m := bound()
+			if cfg.Password == nil {
+				m.password = 0
+			}
+			bubble(t, m, cfg, func(r *rig) {
+				r.online()
+				once := true
+				r.module.touch(held(sugiNoYubi))
+				r.module.set(func() {
+					r.module.mangle = func(c byte, b []byte) []byte {
+						if c != code || !once {
+							return b
+						}
+						once = false
+						r.module.set(func() { r.module.hello = nil; r.module.powerUp() })
+						return nil
+					}
+				})
+				r.until(10*time.Second, "the finger", func() bool { return len(r.slots()) > 0 })
+				r.wantSlots(7)
+				for _, h := range r.rec.Healths()[1:] {
+					if !h.Online || h.Secure != (cfg.Password != nil) && h.Detail != "the module was reset" {
+						t.Errorf("%s, %#02x: a reset is health %+v", name, code, h)
+					}
+				}
+			})
+		}
+	}
+}
+
+// A touch that was read is waited out even if the module is reset under an act.
+func TestResetUnderAnActTellsNoTouchTwice(t *testing.T) {
+	bubble(t, bound(), settings(t), func(r *rig) {
+		r.online()
+		r.module.touch(held(sugiNoYubi))
+		r.until(3*time.Second, "a reading", func() bool { return len(r.slots()) == 1 })
+		r.module.set(func() { r.module.resetAt = 0x1D })
+		_, err := r.reader.Count(r.t.Context())
+		r.wantErr(err, fingerprint.ErrInterrupted)
+		time.Sleep(5 * time.Second)
+		r.wantSlots(7)
+	})
+}
+
+// The end of Run ends the act that is being done and those that wait.
+func TestRunEndsActs(t *testing.T) {
+	bubble(t, bound(), settings(t), func(r *rig) {
+		r.online()
+		errs := make(chan error, 3)
+		go func() { errs <- r.reader.Enrol(r.t.Context(), 8, nil) }()
+		time.Sleep(time.Second)
+		go func() { errs <- r.reader.Wipe(r.t.Context()) }()
+		go func() { errs <- r.reader.Delete(r.t.Context(), 7) }()
+		time.Sleep(time.Second)
+		r.stop()
+		for range 3 {
+			r.wantErr(<-errs, fingerprint.ErrNotRunning)
+		}
+		if len(r.module.library) != 1 {
+			t.Errorf("library %v", r.module.library)
 		}
 	})
 }
