@@ -74,7 +74,7 @@ func TestInput(t *testing.T) {
 		if got := h.states(); got != "[normal active normal]" {
 			t.Errorf("after an hour %s", got)
 		}
-		if c := h.all[1]; c.ID != "call" || c.Was != contact.Normal || c.At <= 0 || c.At > clock.Mono() {
+		if c := h.all[1]; c.ID != "call" || c.Was != contact.Normal || c.At <= 0 || c.At > clock.Mono()-contact.DefaultDebounce {
 			t.Errorf("change %+v", c)
 		}
 	})

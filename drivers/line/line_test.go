@@ -102,6 +102,25 @@ func TestPairAtPacesEachDirection(t *testing.T) {
 	}
 }
 
+// Bytes that nobody has read yet do not let the next ones come sooner.
+func TestPairAtSavesNoTimeUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := line.PairAt(9600)
+		a.Write([]byte{1})
+		time.Sleep(time.Second) // it has arrived, unread
+		a.Write([]byte{2})
+		b.SetReadTimeout(line.NoTimeout)
+		began := time.Now()
+		var buf [2]byte
+		if n, err := b.Read(buf[:]); n != 1 || err != nil || time.Since(began) != 0 {
+			t.Errorf("%d bytes at once, %v", n, err)
+		}
+		if n, err := b.Read(buf[:]); n != 1 || err != nil || time.Since(began) != 10*time.Second/9600 {
+			t.Errorf("%d bytes after %v, %v", n, time.Since(began), err)
+		}
+	})
+}
+
 // A time-out between two bytes gives what has come, and a close lets what is on
 // the wire arrive.
 func TestPairAtInTheMiddleOfAFrame(t *testing.T) {

@@ -244,7 +244,14 @@ func TestHoldWhileTheSinkIsFarBehind(t *testing.T) {
 			if n := len(rec.Readings()); n != cards || b.pins["hold"].Read() {
 				t.Errorf("%d readings, held %v", n, b.pins["hold"].Read())
 			}
+			for range cards {
+				b.Present(card26(t, 1, 1))
+			}
+			time.Sleep(cards * 70 * time.Millisecond)
 		})
+		if b.pins["hold"].Read() {
+			t.Error("held after Run, when nobody listens")
+		}
 	})
 }
 
