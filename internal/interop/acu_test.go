@@ -110,7 +110,11 @@ func (c *controller) work(p *peer, secure bool) {
 		c.t.Error(err)
 	}
 	p.wait("the text", func(m message) bool { return m.Kind == "command" && m.Command == "text" && m.Data == "SEKIMORI" })
-	if r, err := reader.Do(ctx, osdp.LStat{}); err != nil {
+	// The Python binding of libosdp's main branch cannot answer it.
+	var refused *osdp.RefusedError
+	if r, err := reader.Do(ctx, osdp.LStat{}); errors.As(err, &refused) {
+		c.t.Log(err)
+	} else if err != nil {
 		c.t.Error(err)
 	} else if s, ok := r.(osdp.LStatR); !ok || s.Tamper || s.PowerFail {
 		c.t.Errorf("LSTAT was answered %+v", r)

@@ -123,8 +123,11 @@ func TestPanelCommissions(t *testing.T) {
 		}
 	})
 	t.Run("another key", func(t *testing.T) {
-		startPeer(t, "cp", s.port(), 115200, address, "--key", other, "--enforce")
-		if v := s.until("a controller without the key", func(v status) bool { return v.Restarts >= 2 }); v.KeysSet != 0 || v.Secure {
+		before := s.until("the reader", func(status) bool { return true })
+		p := startPeer(t, "cp", s.port(), 115200, address, "--key", other, "--enforce")
+		v := s.until("a controller that began anew", func(v status) bool { return v.Restarts > before.Restarts && !v.Secure })
+		p.state(false, false)
+		if v.KeysSet != 0 || v.Handshakes != before.Handshakes {
 			t.Errorf("%+v", v)
 		}
 	})
