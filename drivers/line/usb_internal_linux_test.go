@@ -148,6 +148,8 @@ func TestNames(t *testing.T) {
 		{"usb:067b:2303:0001", "u3", nil},
 		{"usb:0001", "", ErrAmbiguous},
 		{"usb:0403:6001:0001", "", ErrMissing},
+		{"usb:0403:9999:A10X2BQ4", "", ErrMissing},
+		{"usb:9999:6001:A10X2BQ4", "", ErrMissing},
 		{"usb:X", "", ErrMissing},
 	} {
 		if err := CheckName(c.name); err != nil {
@@ -249,17 +251,22 @@ func TestSocketIsFollowed(t *testing.T) {
 	}
 }
 
-// The path changes hands between the look and the opening.
+// The path changes hands between the look and the opening: the adapter is
+// pulled, or is somewhere else.
 func TestSwappedAdapterIsNotOpened(t *testing.T) {
 	m := newMachine(t)
 	_, unwire := m.wire("ttyUSB0")
 	defer unwire()
-	looks := 0
-	_, err := serialOf("usb:MINE", 9600, func() ([]PortInfo, error) {
-		looks++
-		return []PortInfo{{Path: filepath.Join(m.dev, "ttyUSB0"), Serial: []string{"", "MINE", "OTHER"}[looks]}}, nil
-	})()
-	if !errors.Is(err, ErrGone) || looks != 2 {
-		t.Errorf("%v after %d looks", err, looks)
+	here := filepath.Join(m.dev, "ttyUSB0")
+	for _, after := range [][]PortInfo{{{Path: here, Serial: "OTHER"}}, {{Path: "/dev/ttyUSB9", Serial: "MINE"}}} {
+		looks := [][]PortInfo{{{Path: here, Serial: "MINE"}}, after}
+		_, err := serialOf("usb:MINE", 9600, func() ([]PortInfo, error) {
+			now := looks[0]
+			looks = looks[1:]
+			return now, nil
+		})()
+		if !errors.Is(err, ErrGone) || len(looks) != 0 {
+			t.Errorf("%v before %d more looks", err, len(looks))
+		}
 	}
 }
