@@ -92,6 +92,23 @@ func TestEnrolAsksForAGoodTouch(t *testing.T) {
 	})
 }
 
+// Both pictures of an enrolment must be of one life of the module: its buffers
+// are empty after a reset, even if the answer that would tell is lost.
+func TestEnrolNoticesAResetInTheMiddle(t *testing.T) {
+	bubble(t, bound(), settings(t), func(r *rig) {
+		r.online()
+		var steps []fingerprint.Step
+		help := r.helper(&steps, held(tanakaNoYubi), held(tanakaNoYubi))
+		err := r.reader.Enrol(r.t.Context(), 8, func(s fingerprint.Step) {
+			if s == fingerprint.StepPlaceAgain {
+				r.module.set(func() { r.module.muteZero = true; r.module.powerUp(); r.module.deaf[0x01] = 1 })
+			}
+			help(s)
+		})
+		r.wantErr(err, fingerprint.ErrInterrupted)
+	})
+}
+
 func TestEnrolFails(t *testing.T) {
 	bad := touch{finger: tanakaNoYubi, held: true, bad: 9}
 	for name, c := range map[string]struct {

@@ -409,6 +409,9 @@ func TestWrongPasswordIsRefusedAndNothingElseTried(t *testing.T) {
 func TestExchangedModuleIsNoticed(t *testing.T) {
 	bubble(t, bound(), settings(t), func(r *rig) {
 		r.online()
+		n := r.module.seen(0x01)
+		r.until(time.Second, "the pause after a look", func() bool { return r.module.seen(0x01) > n })
+		time.Sleep(40 * time.Millisecond)
 		r.module.set(func() {
 			r.module.password, r.module.library = 0, map[int]int{7: stranger}
 			r.module.powerUp() // says hello
