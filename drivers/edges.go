@@ -33,3 +33,12 @@ type Lines interface {
 	Err() error
 	Close() error
 }
+
+// Pulser is a bank whose lines tell levels too late for a Wiegand bit of 50 µs, as
+// a kernel's do, but can tell that there was one. The lines in pulses idle high;
+// each fall comes as two edges of one time, to low and back to high, and a line
+// that stays low comes as low some hundred milliseconds later. levels are told as
+// by Edges, in the same stream.
+type Pulser interface {
+	Pulses(ctx context.Context, pulses []string, levels ...string) (<-chan Edge, error)
+}

@@ -7,13 +7,21 @@
 //
 // # Kernel lines
 //
-// Linux only. Each Edges call is one line set, so the kernel keeps the order
-// of edges over all lines of the call. periph's line sets drop the kernel's
-// time stamps and sequence numbers: an edge is stamped when it is received,
-// which tells order but not pulse widths (see StampsAtPin), and a loss in the
-// kernel's buffer is known only when a line reports the same level twice. An
-// output becomes one when it is first driven; the kernel then sets it to 0 for
-// some microseconds before it takes the level, too short for any relay.
+// Linux only. Inputs are read from the GPIO character device itself, one request
+// for each Edges call, so the kernel keeps the order of edges over all lines of
+// the call, stamps each at its interrupt and numbers it. What the kernel does not
+// do in the interrupt is look at the level: a pulse of 50 µs is over by then, and
+// both its edges read as high. Pulses therefore asks for falls alone, and
+// StampsAtPin says that pulses have no width.
+//
+// Outputs go through periph. An output becomes one when it is first driven; the
+// kernel then sets it to 0 for some microseconds before it takes the level, too
+// short for any relay.
+//
+// A chip that is pulled out ends its streams within pumpWait and fails its
+// outputs with drivers.ErrDisconnected; when it is back, the next Edges and the
+// next Out find it. It may be gpiochip3 then instead of gpiochip2, so a chip on a
+// cable is best named by its label. `make vm-test` shows all of this on a real kernel.
 //
 // # Simulated lines: sekimori-lines/1
 //
@@ -71,7 +79,7 @@ type Config struct {
 
 // Line is where one line is and how it is biased.
 type Line struct {
-	Name string     // kernel: line name ("GPIO17") or offset ("17"); sim: its name there
+	Name string     // kernel: line name ("GPIO17", the first of that name) or offset ("17"); sim: its name there
 	Pull pgpio.Pull // kernel inputs only; the zero value floats
 }
 

@@ -7,48 +7,36 @@ import (
 	"strconv"
 	"sync"
 
-	"periph.io/x/conn/v3/driver/driverreg"
+	"golang.org/x/sys/unix"
 	pgpio "periph.io/x/conn/v3/gpio"
-	"periph.io/x/host/v3/gpioioctl"
 
 	"sekimori/drivers"
-	"sekimori/internal/clock"
 )
 
 // kernelBank is the lines of one GPIO chip.
 type kernelBank struct {
-	chip  *gpioioctl.GPIOChip
-	lines map[string]kernelLine // by our name; immutable
+	cfg   Config
 	ctx   context.Context
 	stop  context.CancelFunc
 	pumps sync.WaitGroup
 
 	mu   sync.Mutex
-	err  error                          // guarded by mu
-	pins map[string]*gpioioctl.GPIOLine // guarded by mu: handed out, released by Close
-}
-
-type kernelLine struct {
-	*gpioioctl.GPIOLine
-	pull pgpio.Pull
+	err  error                 // guarded by mu
+	pins map[string]*kernelPin // guarded by mu: handed out, released by Close
 }
 
 func openKernel(ctx context.Context, cfg Config) (drivers.Lines, error) {
-	if _, err := driverreg.Init(); err != nil {
-		return nil, fmt.Errorf("gpio: start the kernel driver: %w", err)
-	}
-	chip, err := findChip(cfg.Chip)
+	b := &kernelBank{cfg: cfg, pins: map[string]*kernelPin{}}
+	chip, err := openChip(cfg.Chip)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("gpio: %w", err)
 	}
-	b := &kernelBank{chip: chip, lines: map[string]kernelLine{}, pins: map[string]*gpioioctl.GPIOLine{}}
+	defer chip.file.Close()
 	var faults []error
-	for name, l := range cfg.Lines {
-		found, err := findLine(chip, l.Name)
-		if err != nil {
-			faults = append(faults, fmt.Errorf("gpio: line %s: %w", name, err))
+	for name := range cfg.Lines {
+		if _, err := b.find(chip, name); err != nil {
+			faults = append(faults, fmt.Errorf("gpio: %w", err))
 		}
-		b.lines[name] = kernelLine{found, l.Pull}
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
@@ -57,87 +45,107 @@ func openKernel(ctx context.Context, cfg Config) (drivers.Lines, error) {
 	return b, nil
 }
 
-func findChip(name string) (*gpioioctl.GPIOChip, error) {
-	for _, c := range gpioioctl.Chips {
-		if name == c.Name() || name == c.Path() || name == c.Label() {
-			return c, nil
+// find looks one of our lines up on the chip, by the line's name or its offset.
+func (b *kernelBank) find(chip *cdev, line string) (wanted, error) {
+	l, ok := b.cfg.Lines[line]
+	if !ok {
+		return wanted{}, fmt.Errorf("%w: %q", ErrUnknownLine, line)
+	}
+	for n := range chip.lines {
+		info, err := chip.info(n)
+		if err != nil {
+			return wanted{}, fmt.Errorf("line %d of %s: %w", n, chip.name, err)
+		}
+		if l.Name != "" && l.Name == text(info.name[:]) {
+			return wanted{line: line, offset: n, pull: l.Pull}, nil
 		}
 	}
-	return nil, fmt.Errorf("gpio: no chip %q among the %d of this board", name, len(gpioioctl.Chips))
+	n, err := strconv.Atoi(l.Name)
+	if err != nil || n < 0 || n >= chip.lines {
+		return wanted{}, fmt.Errorf("line %s: %w: %q on %s", line, ErrUnknownLine, l.Name, chip.name)
+	}
+	return wanted{line: line, offset: n, pull: l.Pull}, nil
 }
 
-// findLine takes a line's name or its offset. periph asks for line sets by
-// name, so a line must have one that no other line of the chip has.
-func findLine(chip *gpioioctl.GPIOChip, name string) (*gpioioctl.GPIOLine, error) {
-	if l := chip.ByName(name); name != "" && l != nil {
-		return l, nil
-	}
-	n, err := strconv.Atoi(name)
-	if err != nil || n < 0 || n >= chip.LineCount() {
-		return nil, fmt.Errorf("%w: %q on %s", ErrUnknownLine, name, chip.Name())
-	}
-	l := chip.ByNumber(n)
-	if l.Name() == "" || chip.ByName(l.Name()).Number() != n {
-		return nil, fmt.Errorf("line %d of %s has no name of its own in the device tree", n, chip.Name())
-	}
-	return l, nil
-}
-
-// StampsAtPin tells that Edge.At is the time of receipt, not of the pin.
+// StampsAtPin tells that pulses have no width here: the kernel stamps an edge
+// when it interrupts, but looks at the level too late for a pulse of 50 µs.
 func (b *kernelBank) StampsAtPin() bool { return false }
 
 func (b *kernelBank) Edges(ctx context.Context, lines ...string) (<-chan drivers.Edge, error) {
-	cfg := gpioioctl.LineSetConfig{DefaultDirection: gpioioctl.LineInput, DefaultEdge: pgpio.BothEdges}
-	byNumber := map[int]string{}
-	byPull := map[pgpio.Pull][]string{}
-	for _, name := range lines {
-		l, ok := b.lines[name]
-		if !ok {
-			return nil, fmt.Errorf("gpio: %w: %q", ErrUnknownLine, name)
-		}
-		cfg.Lines = append(cfg.Lines, l.Name())
-		byNumber[l.Number()] = name
-		byPull[l.pull] = append(byPull[l.pull], l.Name())
-	}
-	for pull, names := range byPull {
-		if err := cfg.AddOverrides(gpioioctl.LineInput, pgpio.BothEdges, pull, names...); err != nil {
-			return nil, fmt.Errorf("gpio: %w", err)
-		}
-	}
-	set, err := b.chip.LineSetFromConfig(&cfg)
+	return b.watch(ctx, nil, lines)
+}
+
+// Pulses implements drivers.Pulser.
+func (b *kernelBank) Pulses(ctx context.Context, pulses []string, levels ...string) (<-chan drivers.Edge, error) {
+	return b.watch(ctx, pulses, levels)
+}
+
+func (b *kernelBank) watch(ctx context.Context, pulses, levels []string) (<-chan drivers.Edge, error) {
+	chip, err := openChip(b.cfg.Chip)
 	if err != nil {
-		return nil, fmt.Errorf("gpio: request %v: %w", lines, err)
+		return nil, b.lost(err)
 	}
-	s := newStream(ctx, lines)
+	defer chip.file.Close() // the line set lives on without it
+	p := &pump{byOff: map[int]watched{}, now: kernelTime}
+	var want []wanted
+	names := append(append([]string{}, pulses...), levels...)
+	for i, name := range names {
+		w, err := b.find(chip, name)
+		if err != nil {
+			return nil, b.lost(err)
+		}
+		w.pulse = i < len(pulses)
+		want = append(want, w)
+		p.names = append(p.names, watched{name, w.pulse})
+		p.byOff[w.offset] = p.names[i]
+	}
+	set, err := chip.request(want)
+	if err != nil {
+		return nil, b.lost(fmt.Errorf("request %v: %w", names, err))
+	}
+	s := newStream(ctx, names)
+	p.set, p.s = set, s
 	both, stop := context.WithCancel(ctx)
 	detach := context.AfterFunc(b.ctx, stop)
+	b.setErr(nil)
 	b.pumps.Go(func() {
 		defer close(s.out)
 		defer stop()
 		defer detach()
 		defer set.Close()
-		if err := pump(both, set, lines, byNumber, s, clock.Mono); err != nil {
-			b.fail(err)
+		if err := p.run(both); err != nil {
+			b.setErr(b.lost(fmt.Errorf("watch lines: %w", err)))
 		}
 	})
 	return s.out, nil
 }
 
-func (b *kernelBank) fail(err error) {
+// lost marks errors of a chip that is away, as an expander on a cable may be.
+func (b *kernelBank) lost(err error) error {
+	if errors.Is(err, unix.ENODEV) {
+		return fmt.Errorf("gpio: %w: %w", drivers.ErrDisconnected, err)
+	}
+	return fmt.Errorf("gpio: %w", err)
+}
+
+func (b *kernelBank) setErr(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.err = fmt.Errorf("gpio: watch lines: %w", err)
+	b.err = err
 }
 
 func (b *kernelBank) Pin(line string) (pgpio.PinIO, error) {
-	l, ok := b.lines[line]
-	if !ok {
+	if _, ok := b.cfg.Lines[line]; !ok {
 		return nil, fmt.Errorf("gpio: %w: %q", ErrUnknownLine, line)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.pins[line] = l.GPIOLine
-	return l.GPIOLine, nil
+	p, ok := b.pins[line]
+	if !ok {
+		p = &kernelPin{bank: b, line: line}
+		b.pins[line] = p
+	}
+	return p, nil
 }
 
 func (b *kernelBank) Err() error {
@@ -151,8 +159,8 @@ func (b *kernelBank) Close() error {
 	b.pumps.Wait()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, l := range b.pins {
-		l.Close()
+	for _, p := range b.pins {
+		p.release()
 	}
 	clear(b.pins)
 	return nil
