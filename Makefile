@@ -21,7 +21,7 @@ TESTGATE = $(GO) run ./internal/tools/testgate
 # End-to-end tests start whole programs; everything else is a unit test.
 UNIT = $$($(GO) list ./... | grep -v '^sekimori/internal/e2e')
 
-.PHONY: help run test unit race fuzz interop bench lint build build-all e2e smoke trace golden clean
+.PHONY: help run test unit race fuzz interop bench lint build build-all e2e smoke vm-test trace golden clean
 
 help: ## この一覧 · this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z][a-z0-9-]*:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ interop: ## libosdp との相互接続 (場所は LIBOSDP_DIR) · OSDP with libo
 
 bench: build ## 性能測定 (合否なし)、BENCH=. で部品も · measurements, never pass or fail
 	scripts/bench.sh
+
+vm-test: ## GPIO を本物の Linux カーネルで試す (QEMU と gpio-sim、1 分ほど) · GPIO on a real kernel in QEMU
+	scripts/vm-test.sh
 
 trace: ## 条項との対応表 TRACEABILITY.md を書く · write the traceability page
 	$(GO) run ./internal/traceability/trace

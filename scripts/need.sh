@@ -18,6 +18,8 @@ package() { # Debian and Ubuntu
 	systemd-analyze) echo systemd ;;
 	fonts-ja) echo fontconfig fonts-noto-cjk ;;
 	gcc) echo gcc libc6-dev ;;
+	qemu-system-x86_64) echo qemu-system-x86 ;;
+	xz) echo xz-utils ;;
 	*) echo "$1" ;;
 	esac
 }

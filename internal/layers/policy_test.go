@@ -57,7 +57,7 @@ var libraries = []library{
 		why: "the serial port has its own seam and its own fake; the rest talks to that"},
 	{module: "periph.io/x/host/v3", in: []string{"drivers/gpio"},
 		why: "periph's registries are process-wide; one folder owns them"},
-	{module: "periph.io/x/conn/v3", in: []string{"drivers", "agent"},
+	{module: "periph.io/x/conn/v3", in: []string{"drivers", "agent", "internal/vmtest"},
 		why: "pins have meaning only beside a door"},
 	{module: "github.com/eclipse/paho.mqtt.golang", in: []string{"agent/internal/uplink", "hub/internal/broker", "hub/internal/brokerlink"},
 		why: "MQTT is a pipe: the journal, the ledger and the console must not know it"},
@@ -99,7 +99,7 @@ var pure = struct {
 // testTags are the build tags a test file may hide behind: the Makefile runs
 // them all.
 var (
-	testTags     = []string{"linux", "windows", "unix", "simtime", "race", "interop"}
+	testTags     = []string{"linux", "windows", "unix", "simtime", "race", "vmtest", "interop"}
 	skipWhy      = "a test that is not run proves nothing: install what it needs (scripts/need.sh) or move it behind a build tag of its operating system"
 	testTagWhy   = "a test behind a tag nobody builds is a skipped test"
 	machineWhy   = "a path of one machine does not exist on the next one"
