@@ -45,9 +45,9 @@ var Bauds = []int{9600, 19200, 38400, 57600, 115200, 230400}
 const (
 	// DefaultPoll is for while people are about. Below 57600 baud an exchange
 	// takes longer than that, so polls follow each other without a pause.
-	DefaultPoll = 4 * time.Millisecond
+	DefaultPoll = 5 * time.Millisecond
 	// DefaultRest is for when nobody is.
-	DefaultRest = 100 * time.Millisecond
+	DefaultRest = 120 * time.Millisecond
 )
 
 // defaultInterChar ends a frame that stopped in the middle. The specification's

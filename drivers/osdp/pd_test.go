@@ -17,6 +17,7 @@ type reader struct {
 	addr     byte
 	checksum bool          // answers and understands the one-byte checksum only
 	delay    time.Duration // before each answer
+	stall    time.Duration // before the next answer only
 	out      bool          // unplugged
 	deaf     int           // commands to ignore
 	damage   int           // answers to damage
@@ -267,6 +268,7 @@ type wire struct {
 	port    line.Port
 	readers []*reader
 	done    chan struct{}
+	late    sync.WaitGroup // answers that come when their reader has stood still
 
 	mu     sync.Mutex
 	log    [][]byte                            // guarded by mu: every command, as it was on the wire
@@ -295,6 +297,7 @@ func newWire(port line.Port, readers ...*reader) *wire {
 func (w *wire) Close() {
 	w.port.Close()
 	<-w.done
+	w.late.Wait()
 }
 
 func (w *wire) run() {
@@ -353,10 +356,10 @@ func (w *wire) answer(f []byte) error {
 
 func (w *wire) send(r *reader, out []byte) error {
 	out = append([]byte(nil), out...)
-	var delay time.Duration
+	var delay, stall time.Duration
 	again := false
 	r.set(func() {
-		delay = r.delay
+		delay, stall, r.stall = r.delay, r.stall, 0
 		if r.damage > 0 {
 			r.damage--
 			out[len(out)/2] ^= 0x10
@@ -366,6 +369,13 @@ func (w *wire) send(r *reader, out []byte) error {
 			again = true
 		}
 	})
+	if stall > 0 { // this reader alone stands still; the others on the wire do not
+		w.late.Go(func() {
+			time.Sleep(stall)
+			w.port.Write(out)
+		})
+		return nil
+	}
 	time.Sleep(delay)
 	if _, err := w.port.Write(out); err != nil {
 		return err

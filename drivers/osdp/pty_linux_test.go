@@ -1,9 +1,11 @@
 package osdp_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -22,12 +24,44 @@ func TestMain(m *testing.M) {
 	if os.Getenv(envModel) == "" {
 		os.Exit(m.Run())
 	}
-	w := newWire(master{os.NewFile(3, "pty")}, newReader(0), newReader(1))
+	baud, err := strconv.Atoi(os.Getenv(envModel))
+	if err != nil {
+		panic(err)
+	}
+	w := newWire(master{os.NewFile(3, "pty"), baud}, modelled(0), modelled(1))
 	<-w.done
 }
 
-// master is the reader's end of a pty; it needs no time-outs.
-type master struct{ *os.File }
+// modelled is a reader that speaks in clear text and under ownKey.
+func modelled(addr byte) *reader {
+	r := newReader(addr)
+	r.hidden.key = ownKey[:]
+	return r
+}
+
+// master is the reader's end of a pty; it needs no time-outs. With a baud its
+// bytes come one by one, as from a wire, and the command before them has taken
+// its time too.
+type master struct {
+	*os.File
+	baud int
+}
+
+func (m master) Write(p []byte) (int, error) {
+	if m.baud == 0 {
+		return m.File.Write(p)
+	}
+	char := 10 * time.Second / time.Duration(m.baud)
+	began := time.Now()
+	const command = 9 // bytes: of a POLL
+	for i := range p {
+		time.Sleep(time.Until(began.Add(time.Duration(command+i+1) * char)))
+		if _, err := m.File.Write(p[i : i+1]); err != nil {
+			return i, err
+		}
+	}
+	return len(p), nil
+}
 
 func (master) SetReadTimeout(time.Duration) error { return nil }
 
@@ -45,7 +79,7 @@ func openPTY(t testing.TB) (ptmx *os.File, path string) {
 func TestRealPTY(t *testing.T) {
 	ptmx, path := openPTY(t)
 	pd := newReader(9)
-	w := newWire(master{ptmx}, pd)
+	w := newWire(master{ptmx, 0}, pd)
 	cfg := oneReader(9)
 	cfg.Baud = 115200
 	rec := started(t, mustBus(t, cfg, line.Serial(path, cfg.Baud)))[0]
@@ -67,30 +101,61 @@ func TestRealPTY(t *testing.T) {
 	<-w.done
 }
 
-// BenchmarkIdleCPU tells how much of a core an idle bus of two readers takes:
-// the metric core-% of five seconds each.
-func BenchmarkIdleCPU(b *testing.B) {
+// BenchmarkCPU tells how much of a core a bus takes in this process, as the
+// metric core-% of five seconds: at rest with two readers, and while people are
+// about, with one. The readers are another process.
+func BenchmarkCPU(b *testing.B) {
 	for _, baud := range []int{9600, 115200} {
-		b.Run(map[int]string{9600: "9600", 115200: "115200"}[baud], func(b *testing.B) {
-			ptmx, path := openPTY(b)
-			child := exec.Command(os.Args[0])
-			child.Env = append(os.Environ(), envModel+"=1")
-			child.ExtraFiles = []*os.File{ptmx}
-			if err := child.Start(); err != nil {
-				b.Fatal(err)
+		for _, rest := range []bool{false, true} {
+			for _, secure := range []bool{false, true} {
+				b.Run(fmt.Sprintf("%d/%s/%s", baud, pick(rest, "rest", "busy"), pick(secure, "secure", "clear")), func(b *testing.B) {
+					benchmarkCPU(b, baud, rest, secure)
+				})
 			}
-			b.Cleanup(func() { child.Process.Kill(); child.Wait() })
-			cfg := osdp.Config{Baud: baud, Readers: []osdp.ReaderConfig{{Reader: "in", Address: 0}, {Reader: "out", Address: 1}}}
-			recs := started(b, mustBus(b, cfg, line.Serial(path, baud)))
-			await(b, "online", func() bool { return recs[0].Last().Online && recs[1].Last().Online })
-			const span = 5 * time.Second
-			before := cpu(b)
-			for range b.N {
-				time.Sleep(span)
-			}
-			b.ReportMetric(float64(cpu(b)-before)/float64(span)/float64(b.N)*100, "core-%")
-		})
+		}
 	}
+}
+
+func pick(yes bool, a, b string) string {
+	if yes {
+		return a
+	}
+	return b
+}
+
+func benchmarkCPU(b *testing.B, baud int, rest, secure bool) {
+	ptmx, path := openPTY(b)
+	child := exec.Command(os.Args[0])
+	child.Env = append(os.Environ(), envModel+"="+strconv.Itoa(baud))
+	child.ExtraFiles = []*os.File{ptmx}
+	if err := child.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { child.Process.Kill(); child.Wait() })
+	cfg := osdp.Config{Baud: baud, Readers: []osdp.ReaderConfig{{Reader: "in", Address: 0}}}
+	if rest {
+		cfg.Readers = append(cfg.Readers, osdp.ReaderConfig{Reader: "out", Address: 1})
+	}
+	if secure {
+		for i := range cfg.Readers {
+			key := ownKey
+			cfg.Readers[i].Key = &key
+		}
+	}
+	recs := started(b, mustBus(b, cfg, line.Serial(path, baud)))
+	for _, rec := range recs {
+		await(b, "online", isOnline(rec))
+	}
+	if rest {
+		time.Sleep(31 * time.Second) // nobody has been about for half a minute
+	}
+	const span = 5 * time.Second
+	before := cpu(b)
+	for range b.N {
+		time.Sleep(span)
+	}
+	b.ReportMetric(float64(cpu(b)-before)/float64(span)/float64(b.N)*100, "core-%")
+	b.ReportMetric(0, "ns/op")
 }
 
 func cpu(b *testing.B) time.Duration {

@@ -68,15 +68,18 @@ func (s *Scanner) TakeNoise() uint64 {
 	return uint64(n)
 }
 
-// Missing is how many bytes the frame that has begun still lacks, 0 when none
-// has or its head is not complete.
+// Missing is how many bytes must still come to complete the frame that has
+// begun, as far as its head tells; 0 when none has begun.
 func (s *Scanner) Missing() int {
 	p := s.buf[s.read:]
 	if len(p) > 0 && p[0] == mark {
 		p = p[1:]
 	}
-	if len(p) < headLen || p[0] != som {
+	switch {
+	case len(p) == 0 || p[0] != som:
 		return 0
+	case len(p) < headLen:
+		return minLen - len(p)
 	}
 	size := int(p[2]) | int(p[3])<<8
 	return max(size-len(p), 0)

@@ -87,6 +87,15 @@ func (l *Link) unseal(f Frame) (Frame, bool) {
 	return f, true
 }
 
+// shortest is the bytes of the shortest answer, an ACK.
+func (l *Link) shortest() int {
+	n := minLen + btoi(!l.cfg.Checksum)
+	if l.secured {
+		n += 2 + channel.MACSize
+	}
+	return n
+}
+
 // verdict is what to do with a frame that came as an answer.
 type verdict uint8
 

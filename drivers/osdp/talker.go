@@ -17,8 +17,11 @@ const (
 	// idleLook is how often a bus without work looks for new readers.
 	idleLook = time.Second
 	// grain is the step of timers on a sleeping machine: a shorter sleep takes
-	// this long all the same, so it is left to the read that follows.
+	// this long all the same.
 	grain = time.Millisecond
+	// atLeisure is how much longer than it need the bus at rest waits before it
+	// looks for an answer, so that it finds all of it and wakes once.
+	atLeisure = 4 * time.Millisecond
 )
 
 // member is one address as the talker sees it.
@@ -245,7 +248,11 @@ func (t *talker) listen(ctx context.Context, port line.Port, m *member, sent int
 	deadline := t.now() + wire + window
 	// Somebody who babbles without end must not hold the bus.
 	limit := deadline + maxLen*t.char + t.bus.cfg.InterChar
-	t.doze(wire + minLen*t.char)
+	early := wire + time.Duration(m.link.shortest())*t.char
+	if t.now() >= m.link.hot {
+		early += atLeisure
+	}
+	t.doze(early)
 	for heard := false; ; heard = true {
 		for {
 			f, ok := t.scan.Next()
@@ -282,10 +289,14 @@ func (t *talker) listen(ctx context.Context, port line.Port, m *member, sent int
 	}
 }
 
-// doze sleeps for whole grains of d, and never so long that the end of Run would
-// have to wait for it.
+// doze sleeps for d in whole grains, and never so long that the end of Run would
+// have to wait for it. On a slow line it ends early, because waiting there costs
+// the next reader more than one more wake-up costs the machine.
 func (t *talker) doze(d time.Duration) {
-	if d = min(d, 50*time.Millisecond) / grain * grain; d > 0 {
+	if 2*t.char < grain {
+		d += grain - 1
+	}
+	if d = min(d/grain*grain, 50*time.Millisecond); d > 0 {
 		time.Sleep(d)
 	}
 }
