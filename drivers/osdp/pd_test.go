@@ -271,7 +271,7 @@ type wire struct {
 	late    sync.WaitGroup // answers that come when their reader has stood still
 
 	mu     sync.Mutex
-	log    [][]byte                            // guarded by mu: every command, as it was on the wire
+	log    []onWire                            // guarded by mu: every command, as it was on the wire
 	tamper func(command, answer []byte) []byte // guarded by mu: somebody between reader and controller
 }
 
@@ -282,10 +282,16 @@ func (w *wire) setTamper(f func(command, answer []byte) []byte) {
 }
 
 // heard is every command the wire carried.
-func (w *wire) heard() [][]byte {
+func (w *wire) heard() []onWire {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return append([][]byte(nil), w.log...)
+	return append([]onWire(nil), w.log...)
+}
+
+// onWire is one command as the wire carried it.
+type onWire struct {
+	at    time.Time
+	bytes []byte
 }
 
 func newWire(port line.Port, readers ...*reader) *wire {
@@ -335,7 +341,7 @@ func (w *wire) answer(f []byte) error {
 		}
 	}
 	w.mu.Lock()
-	w.log = append(w.log, append([]byte(nil), f...))
+	w.log = append(w.log, onWire{time.Now(), append([]byte(nil), f...)})
 	tamper := w.tamper
 	w.mu.Unlock()
 	for _, r := range w.readers {
