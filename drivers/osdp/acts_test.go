@@ -281,3 +281,37 @@ func TestProbeFindsBaudAndAddress(t *testing.T) {
 		})
 	}
 }
+
+// A reader that cannot abort goes on with the old slot; what it finds then must
+// not pass for the new one.
+func TestResultOfAnOlderMatchIsDropped(t *testing.T) {
+	pd, cfg := biometricReader(nil)
+	pd.refuse[0xA2] = 3
+	bubble(t, cfg, []*reader{pd}, func(t *testing.T, _ *cable, recs []*drivertest.Recorder, bus *osdp.Bus) {
+		until(t, 2*time.Second, "secure", isSecure(recs[0]))
+		m := bus.Readers()[0].(drivers.Matcher)
+		m.Match(5)
+		time.Sleep(300 * time.Millisecond)
+		m.Match(6)
+		time.Sleep(300 * time.Millisecond)
+		pd.set(func() { pd.scanned = []byte{0, 0, 0xFF} }) // finger 5, on which it still was
+		time.Sleep(300 * time.Millisecond)
+		if n := len(recs[0].Readings()); n != 0 {
+			t.Fatalf("%d readings: %v", n, recs[0].Readings()[0].Finger)
+		}
+		pd.set(func() { pd.scanned = []byte{0, 0, 0xFE} }) // finger 6
+		until(t, time.Second, "the newer", func() bool { return len(recs[0].Readings()) == 1 })
+		if slot, _ := recs[0].Readings()[0].Finger.Slot(); slot != 6 {
+			t.Errorf("slot %d", slot)
+		}
+		var slots []byte
+		for _, c := range pd.seen() {
+			if c.code == 0x74 {
+				slots = append(slots, c.data[7])
+			}
+		}
+		if !slices.Equal(slots, []byte{5, 6}) {
+			t.Errorf("asked for %v", slots)
+		}
+	})
+}
