@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 
 	"sekimori/agent/internal/keyring"
 	"sekimori/drivers"
@@ -92,9 +93,15 @@ func (s Settings) buses(made fitting, onBus map[string][]osdp.ReaderConfig, log 
 }
 
 func (r ReaderSettings) wiegand(lines drivers.Lines) (drivers.Reader, error) {
+	rules, _, err := r.rules()
+	if err != nil {
+		return nil, err
+	}
+	low := func(name string) bool { return slices.Contains(r.ActiveLow, name) }
 	return wiegand.New(wiegand.Config{
-		Reader: r.ID, D0: r.D0, D1: r.D1, Tamper: r.Tamper, LED: r.LED, Buzzer: r.Buzzer,
-		Rules: wiegand.Rules{Keypad: r.Keypad != nil && *r.Keypad},
+		Reader: r.ID, D0: r.D0, D1: r.D1, Tamper: r.Tamper, LED: r.LED, Buzzer: r.Buzzer, Hold: r.Hold,
+		TamperActiveLow: low("tamper"), LEDActiveLow: low("led"), BuzzerActiveLow: low("buzzer"), HoldActiveLow: low("hold"),
+		KeyGap: r.KeyGap.D(), Rules: rules,
 	}, lines)
 }
 

@@ -129,6 +129,7 @@ func (s *Settings) Validate(v *settings.Validator) {
 			once(at+"led", r.LED)
 			once(at+"buzzer", r.Buzzer)
 			once(at+"tamper", r.Tamper)
+			once(at+"hold", r.Hold)
 			if r.Driver == "osdp" {
 				v.Ref(at+"bus", r.Bus, buses)
 				once(at+"address", fmt.Sprintf("%s/%d", r.Bus, r.Address))

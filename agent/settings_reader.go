@@ -42,7 +42,13 @@ type ReaderSettings struct {
 	LED    string `yaml:"led"`
 	Buzzer string `yaml:"buzzer"`
 	Tamper string `yaml:"tamper"`
+	Hold   string `yaml:"hold"`   // output: the reader keeps its next card to itself
 	Keypad *bool  `yaml:"keypad"` // wiegand: short frames are keys; otherwise they are noise
+
+	ActiveLow []string          `yaml:"active_low"` // of led, buzzer, tamper, hold: those that are on at level 0
+	Formats   []string          `yaml:"formats"`    // card frames: H10301, C1000, w34, raw32 …
+	Entries   []string          `yaml:"entries"`    // frames that are whole keypad entries: see parseEntry
+	KeyGap    settings.Duration `yaml:"key_gap" settings:"max=1m"`
 }
 
 // The values of link and driver.
@@ -60,7 +66,7 @@ type keys struct{ needs, may []string }
 
 var readerKeys = map[string]keys{
 	driverOSDP:        {needs: []string{"bus"}, may: []string{"link", "address", "checksum", "biometric", "form"}},
-	driverWiegand:     {needs: []string{"d0", "d1", "keypad"}, may: []string{"led", "buzzer", "tamper"}},
+	driverWiegand:     {needs: []string{"d0", "d1", "keypad"}, may: []string{"led", "buzzer", "tamper", "hold", "active_low", "formats", "entries", "key_gap"}},
 	driverPN532:       {needs: []string{"port"}, may: []string{"baud", "form", "proof"}},
 	driverFingerprint: {needs: []string{"port"}, may: []string{"baud", "address", "link", "security_level"}},
 }
@@ -71,6 +77,7 @@ func (r *ReaderSettings) set() map[string]bool {
 		"link": r.Link != "", "bus": r.Bus != "", "address": r.Address != 0, "checksum": r.Checksum, "biometric": r.Biometric,
 		"port": r.Port != "", "baud": r.Baud != 0, "security_level": r.Level != 0, "form": r.Form != "", "proof": r.Proof != "",
 		"d0": r.D0 != "", "d1": r.D1 != "", "led": r.LED != "", "buzzer": r.Buzzer != "", "tamper": r.Tamper != "", "keypad": r.Keypad != nil,
+		"hold": r.Hold != "", "active_low": len(r.ActiveLow) > 0, "formats": len(r.Formats) > 0, "entries": len(r.Entries) > 0, "key_gap": r.KeyGap.D() != 0,
 	}
 }
 
@@ -99,6 +106,9 @@ func (r *ReaderSettings) Validate(v *settings.Validator) {
 		v.Fault("address", settings.Message{Code: "out-of-range",
 			JA: fmt.Sprintf("address の %d は 0 から 126 ではありません", r.Address), EN: fmt.Sprintf("address %d is not 0 to 126", r.Address),
 			FixJA: "読取装置の番地を確かめてください(sekimori-agent readers probe)", FixEN: "Look the address up with sekimori-agent readers probe."})
+	}
+	if r.Driver == driverWiegand {
+		r.validateWiegand(v)
 	}
 	if err := line.CheckName(r.Port); r.Port != "" && err != nil {
 		v.Fault("port", settings.Message{Code: "bad-port",

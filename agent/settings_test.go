@@ -142,3 +142,38 @@ func TestReaderAndPanelFaults(t *testing.T) {
 		})
 	}
 }
+
+// What a Wiegand reader sends is settings, and what cannot be told apart is
+// refused with its place.
+func TestWiegandSettings(t *testing.T) {
+	text, err := os.ReadFile("../configs/agent-dc21.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for more, path := range map[string]string{
+		"formats: [H10301, w34, c1000, raw56]":   "",
+		"entries: [bcd26], formats: [w34]":       "",
+		"entries: [keys4, keys6, code200-4]":     "",
+		"active_low: [led, buzzer], key_gap: 5s": "",
+		"hold: D21.hold, active_low: [hold]":     "",
+		"formats: [H10301, w27x]":                "formats[1]",
+		"formats: [H10304, H10302]":              "formats",
+		"entries: [code256-4]":                   "entries[0]",
+		"entries: [keys4, keys99]":               "entries[1]",
+		"entries: [\" keys4\"]":                  "entries[0]",
+		"active_low: [lamp]":                     "active_low[0]",
+		"active_low: [hold]":                     "active_low[0]",
+		"hold: D21.relay":                        "hold",
+		"key_gap: 2m":                            "key_gap",
+	} {
+		var s agent.Settings
+		var faults *settings.Faults
+		err := settings.Parse("agent.yaml", []byte(strings.Replace(string(text), "keypad: true", "keypad: true, "+more, 1)), &s)
+		switch errors.As(err, &faults); {
+		case path == "" && err != nil:
+			t.Errorf("%s: %v", more, err)
+		case path != "" && (faults == nil || len(faults.List) != 1 || faults.List[0].Path != "doors[0].readers[0]."+path):
+			t.Errorf("%s: %v", more, err)
+		}
+	}
+}
