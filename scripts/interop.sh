@@ -12,7 +12,8 @@
 # not, it says so and ends well: nothing was tested, and nothing is wrong. A
 # LIBOSDP_DIR that does not work is an error.
 #
-# libosdp を手に入れるには · how to come by it (Apache-2.0, 3.2.1 was used):
+# libosdp を手に入れるには · how to come by it (Apache-2.0; 3.2.1 and the
+# main branch of June 2026 were used):
 #   1. Python の登録所から: pip install libosdp (仮想環境で。LIBOSDP_PYTHON にその python)
 #      From the Python registry, into a virtual environment of yours.
 #   2. ソースから · from source, goToMain/libosdp with its submodule utils

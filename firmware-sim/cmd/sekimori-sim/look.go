@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sekimori/firmware-sim/internal/api"
+	"sekimori/firmware-sim/internal/bus"
 	"sekimori/firmware-sim/internal/door"
 	"sekimori/firmware-sim/internal/play"
 	"sekimori/firmware-sim/internal/world"
@@ -80,7 +81,7 @@ func (a *app) table(s world.State) error {
 		r := s.Readers[id]
 		note := ""
 		if r.OSDP != nil {
-			note = fmt.Sprintf("通信 %s 待ち %d", mark(r.OSDP.Online), r.OSDP.Queued)
+			note = fmt.Sprintf("通信 %s 待ち %d %s", mark(r.OSDP.Online), r.OSDP.Queued, linkWords(r.OSDP))
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\n", id, r.Kind, mark(r.Cable), r.LED, r.Buzzes, note)
 	}
@@ -93,6 +94,17 @@ func (a *app) table(s world.State) error {
 		fmt.Fprintf(w, "%s\t%s\n", id, name)
 	}
 	return w.Flush()
+}
+
+// linkWords tells how the link of an OSDP reader is protected.
+func linkWords(o *bus.Status) string {
+	switch {
+	case o.DefaultKey:
+		return "セキュアチャネル(公開の鍵)"
+	case o.Secure:
+		return "セキュアチャネル"
+	}
+	return "平文"
 }
 
 func mark(b bool) string {

@@ -83,6 +83,9 @@ func TestReaderFaultVerbs(t *testing.T) {
 	}
 	s.must("fault", "R", string(bus.BusyWord))
 	s.must("fault", "R", string(bus.WrongKey))
+	if got := s.state().Readers["R"].OSDP.Faults; !slices.Equal(got, []bus.Fault{bus.BusyWord, bus.WrongKey}) {
+		t.Errorf("to come: %v", got)
+	}
 	if code, out := s.do("fault", "R", "glitch"); code != 1 || !strings.Contains(out, "not_supported") {
 		t.Errorf("exit %d\n%s", code, out)
 	}

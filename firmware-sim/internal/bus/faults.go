@@ -65,10 +65,11 @@ func (f *faults) spoil(a *answer) {
 	}
 }
 
-func (f *faults) waiting() []Fault {
+// waiting is what is still to come, of the reader's own making too.
+func (f *faults) waiting(p pd.Status) []Fault {
 	var out []Fault
 	for _, k := range Faults {
-		if f.count[k] > 0 {
+		if f.count[k] > 0 || k == BusyWord && p.BusyLeft > 0 || k == WrongKey && p.StrangerLeft > 0 {
 			out = append(out, k)
 		}
 	}

@@ -237,5 +237,5 @@ func (s *Station) Status() Status {
 		Restarts: p.Counts.Restarts, Handshakes: p.Counts.Handshakes, BadMACs: p.Counts.BadMACs,
 		BadProofs: p.Counts.BadProofs, Refusals: p.Counts.Refusals, KeysSet: p.Counts.KeysSet,
 		Tamper: p.Tamper, Input: p.Input, Finger: p.FingerWanted, RxSize: p.RxSize, File: p.File,
-		Faults: s.faults.waiting(), Look: p.Look}
+		Faults: s.faults.waiting(p), Look: p.Look}
 }

@@ -203,6 +203,8 @@ type Status struct {
 	DefaultLink  bool // it was made with SCBK-D
 	FingerWanted bool
 	RxSize       int
+	BusyLeft     int // commands still to be answered by BUSY
+	StrangerLeft int // challenges still to be answered with a wrong key
 	File         *File
 	Counts       Counts
 	Look         Look
@@ -212,7 +214,7 @@ type Status struct {
 func (p *PD) Status(now time.Duration) Status {
 	s := Status{Addr: int(p.kept.Addr), Baud: p.kept.Baud, Online: p.Online(now), Queued: len(p.queue), Tamper: p.tamper, Input: p.input,
 		Security: p.kept.Security, FingerWanted: p.sensor.waits && now < p.sensor.until, RxSize: p.rxSize,
-		File: p.file.look(), Counts: p.Counts, Look: p.Look(now)}
+		BusyLeft: p.busy, StrangerLeft: p.stranger, File: p.file.look(), Counts: p.Counts, Look: p.Look(now)}
 	if s.Online && p.session != nil {
 		s.SecureLink, s.DefaultLink = p.session.proved, p.session.proved && p.session.byDefault
 	}
