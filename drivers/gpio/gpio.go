@@ -2,7 +2,7 @@
 // simulator, behind the one face drivers.Lines, so that the program above it is
 // the same on a board and on a developer's desk.
 //
-//	drivers.Lines ─┬─ kernel  GPIO character device, through periph's line sets
+//	drivers.Lines ─┬─ kernel  GPIO character device; outputs through periph
 //	               └─ sim     a simulator's unix socket
 //
 // # Kernel lines

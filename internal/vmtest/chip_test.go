@@ -3,6 +3,7 @@
 package vmtest_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -71,6 +72,15 @@ func (c *chip) plug(in bool) error {
 	c.name = strings.TrimSpace(string(name))
 	c.wires = filepath.Join("/sys/devices/platform", strings.TrimSpace(string(device)), c.name)
 	return nil
+}
+
+// remove takes the chip out of the machine for good.
+func (c *chip) remove() error {
+	err := c.plug(false)
+	for _, n := range c.lines {
+		err = errors.Join(err, os.Remove(fmt.Sprintf("%s/bank0/line%d", c.made, n)))
+	}
+	return errors.Join(err, os.Remove(c.made+"/bank0"), os.Remove(c.made))
 }
 
 func (c *chip) file(line, what string) string {
