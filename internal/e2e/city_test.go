@@ -38,6 +38,30 @@ type city struct {
 	con    *console
 
 	https, mqtt string
+	outfit
+}
+
+// outfit is what is fitted at DC-31 where it is not the fixture's: its readers in
+// the simulator's settings and in the controller's, one line each. The zero
+// outfit changes nothing.
+type outfit struct{ sim, agent []string }
+
+// refit puts lines in the place of the readers of a controller's settings: those
+// between "readers:" and the next thing that is not deeper.
+func refit(text, controller string, lines []string) string {
+	if len(lines) == 0 {
+		return text
+	}
+	before, rest, _ := strings.Cut(text, controller)
+	head, readers, _ := strings.Cut(rest, "    readers:\n")
+	end := 0
+	for line := range strings.Lines(readers) {
+		if !strings.HasPrefix(line, "      ") {
+			break
+		}
+		end += len(line)
+	}
+	return before + controller + head + "    readers:\n      - " + strings.Join(lines, "\n      - ") + "\n" + readers[end:]
 }
 
 // repo is the root of the repository.
@@ -57,13 +81,15 @@ func freePort(t *testing.T) string {
 }
 
 // prepare initialises hub, keys, people and devices, and starts the simulator.
-func prepare(t *testing.T, at time.Time) *city {
+func prepare(t *testing.T, at time.Time) *city { t.Helper(); return prepareWith(t, at, outfit{}) }
+
+func prepareWith(t *testing.T, at time.Time, o outfit) *city {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "sk") // short: socket paths are bounded
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &city{t: t, dir: dir, agents: map[string]*proc{}, https: freePort(t), mqtt: freePort(t)}
+	c := &city{t: t, dir: dir, agents: map[string]*proc{}, https: freePort(t), mqtt: freePort(t), outfit: o}
 	t.Cleanup(c.tearDown)
 	c.startSim()
 	if clock.Simulated {
@@ -119,7 +145,12 @@ func (c *city) hubDo(stdin string, args ...string) string {
 
 func (c *city) startSim() {
 	c.t.Helper()
-	c.sim = c.proc("sim", "sekimori-sim", "run", "--config", filepath.Join(repo(), "configs/sim.yaml"), "--dir", c.path("sim"))
+	site, err := os.ReadFile(filepath.Join(repo(), "configs/sim.yaml"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.write("sim.yaml", refit(string(site), "- id: DC-31\n", c.outfit.sim))
+	c.sim = c.proc("sim", "sekimori-sim", "run", "--config", c.path("sim.yaml"), "--dir", c.path("sim"))
 	c.sim.start()
 	c.ctl = newSimulator(c.t, c.path("sim/sim.sock"))
 	eventually(c.t, 10*time.Second, "simulator up", func() bool { return c.ctl.call(http.MethodGet, "/v1/state", nil, nil) == nil })
@@ -151,8 +182,12 @@ func (c *city) enrol(id string) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	text := strings.NewReplacer("scratch/sim", c.path("sim"), "scratch/"+id, c.path(id),
-		"localhost:8883", c.mqtt, "localhost:8443", c.https).Replace(string(b))
+	text := string(b)
+	if id == "DC-31" {
+		text = refit(text, "doors:\n", c.outfit.agent)
+	}
+	text = strings.NewReplacer("scratch/sim", c.path("sim"), "scratch/"+id, c.path(id),
+		"localhost:8883", c.mqtt, "localhost:8443", c.https).Replace(text)
 	text = strings.Replace(text, "https: "+c.https+"\n", "https: "+c.https+"\n  heartbeat: 1s\n", 1)
 	c.write(id+".yaml", text)
 	code := strings.TrimSpace(c.hubDo("", "enrol-code", id, "--as", "P01"))

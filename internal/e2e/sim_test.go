@@ -47,7 +47,10 @@ type simState struct {
 	} `json:"controllers"`
 	Doors   map[string]doorState `json:"doors"`
 	Readers map[string]struct {
-		LED string `json:"led"`
+		LED         string `json:"led"`
+		Fingerprint struct {
+			Touched bool `json:"touched"`
+		} `json:"fingerprint"`
 	} `json:"readers"`
 }
 
@@ -107,6 +110,12 @@ func (s *simulator) card(reader, number string) {
 func (s *simulator) keys(reader, keys string) {
 	s.t.Helper()
 	s.must(http.MethodPost, "/v1/readers/"+reader+"/keys", map[string]string{"keys": keys}, nil)
+}
+
+// finger lays a finger on a fingerprint module for as long as people do.
+func (s *simulator) finger(reader, name string) {
+	s.t.Helper()
+	s.must(http.MethodPost, "/v1/readers/"+reader+"/finger", map[string]string{"finger": name}, nil)
 }
 
 func (s *simulator) act(door, act string, body map[string]any) {

@@ -89,6 +89,9 @@ func (m *Module) PowerCut() {
 // Touch lays a finger on the sensor until a time.
 func (m *Module) Touch(finger string, until time.Duration) { m.finger, m.until = finger, until }
 
+// Touched tells whether a finger lies on the sensor.
+func (m *Module) Touched(now time.Duration) bool { return m.finger != "" && now < m.until }
+
 // Templates is what the module holds, by page.
 func (m *Module) Templates() map[int]string { return maps.Clone(m.pages) }
 
@@ -230,7 +233,7 @@ func (m *Module) verify(args []byte) []byte {
 
 // look is GetImage.
 func (m *Module) look(now time.Duration) []byte {
-	if m.finger == "" || now >= m.until {
+	if !m.Touched(now) {
 		return []byte{noFinger}
 	}
 	m.image, m.blurred = m.finger, spend(&m.blur)
