@@ -20,7 +20,6 @@ import (
 	"time"
 
 	"sekimori/agent"
-	"sekimori/agent/internal/journal"
 	"sekimori/agent/internal/journal/disk"
 	"sekimori/drivers/line"
 	"sekimori/internal/record"
@@ -308,32 +307,6 @@ func serving(t *testing.T, s agent.Settings) (stop func()) {
 	})
 }
 
-// facts is the journal of a device that has stopped.
-func events(t *testing.T, c agent.Config) (out []record.Event) {
-	t.Helper()
-	j, err := journal.Open(t.Context(), disk.OS{}, filepath.Join(c.StateDir, "journal"), journal.Options{
-		Notice: func(journal.Position, journal.Notice) ([]byte, error) { return nil, errors.New("nothing to say") },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer j.Close()
-	for _, e := range j.Epochs() {
-		recs, err := j.Read(e.Epoch, 1, 1000, 1<<20)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, r := range recs {
-			event, err := record.DecodeEvent(r.Event)
-			if err != nil {
-				t.Fatal(err)
-			}
-			out = append(out, event)
-		}
-	}
-	return out
-}
-
 // passages are the facts of persons at doors, in a few words each.
 func passages(t *testing.T, c agent.Config) (out []string) {
 	t.Helper()
@@ -506,6 +479,7 @@ func TestWorkshop(t *testing.T) {
 		t.Errorf("no such reader: %v", err)
 	}
 	watchOne(t, sim, w, terminal)
+	probeAll(t, sim)
 
 	// The service holds the port: say so, and the way out.
 	stop := serving(t, s)
@@ -540,6 +514,20 @@ func watchOne(t *testing.T, sim *simulated, w *agent.Workshop, terminal *prompte
 	cancel()
 	if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
 		t.Errorf("watch: %v", err)
+	}
+}
+
+// probeAll finds what is at the simulator's ports, knowing only the speed.
+func probeAll(t *testing.T, sim *simulated) {
+	t.Helper()
+	for port, want := range map[string]struct {
+		baud int
+		say  string
+	}{"DC-31.bus0": {38400, "番地 1"}, "DC-31.fp0": {57600, "結び付けられている"}} {
+		var out bytes.Buffer
+		if err := agent.Probe(t.Context(), &out, filepath.Join(sim.dir, port), agent.ProbeLimits{Baud: want.baud}); err != nil || !strings.Contains(out.String(), want.say) {
+			t.Errorf("probe %s: %v\n%s", port, err, &out)
+		}
 	}
 }
 

@@ -192,8 +192,8 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// kinds lists the facts in the journal of a device that has stopped.
-func kinds(t *testing.T, c agent.Config) (out []record.Kind) {
+// events is the journal of a device that has stopped.
+func events(t *testing.T, c agent.Config) (out []record.Event) {
 	t.Helper()
 	j, err := journal.Open(t.Context(), disk.OS{}, filepath.Join(c.StateDir, "journal"), journal.Options{
 		Notice: func(journal.Position, journal.Notice) ([]byte, error) { return nil, errors.New("nothing to say") },
@@ -212,8 +212,17 @@ func kinds(t *testing.T, c agent.Config) (out []record.Kind) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			out = append(out, event.Kind)
+			out = append(out, event)
 		}
+	}
+	return out
+}
+
+// kinds lists the facts in that journal.
+func kinds(t *testing.T, c agent.Config) (out []record.Kind) {
+	t.Helper()
+	for _, e := range events(t, c) {
+		out = append(out, e.Kind)
 	}
 	return out
 }

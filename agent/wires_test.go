@@ -23,6 +23,7 @@ type wires struct {
 	levels map[string]bool
 	seq    uint64
 	driven []string // relay levels, in order
+	lamp   []string // the lamp's, in order
 	doors  bool     // the door's own lines are watched
 }
 
@@ -55,15 +56,18 @@ func (w *wires) serve(conn net.Conn) {
 		switch f[0] {
 		case "HELLO":
 			w.conn, w.seq = conn, 0
-			fmt.Fprintln(conn, "LINES relay:out:0 contact:in:0 rex:in:0 fire:in:0 d0:in:1 d1:in:1")
+			fmt.Fprintln(conn, "LINES relay:out:0 lamp:out:0 contact:in:0 rex:in:0 fire:in:0 leak:in:0 d0:in:1 d1:in:1")
 		case "WATCH":
 			for _, name := range f[1:] {
 				w.edgeLocked(name, time.Now())
 				w.doors = w.doors || name == "contact"
 			}
 		case "OUT":
-			if f[1] == "relay" {
+			switch f[1] {
+			case "relay":
 				w.driven = append(w.driven, f[2])
+			case "lamp":
+				w.lamp = append(w.lamp, f[2])
 			}
 			fmt.Fprintf(conn, "OK OUT %s %s\n", f[1], f[2])
 		}
@@ -106,6 +110,12 @@ func (w *wires) relay() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return append([]string(nil), w.driven...)
+}
+
+func (w *wires) lit() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append([]string(nil), w.lamp...)
 }
 
 func (w *wires) watched() bool {
