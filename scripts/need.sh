@@ -18,6 +18,7 @@ package() { # Debian and Ubuntu
 	systemd-analyze) echo systemd ;;
 	fonts-ja) echo fontconfig fonts-noto-cjk ;;
 	gcc) echo gcc libc6-dev ;;
+	nfc-list) echo libnfc-bin ;;
 	qemu-system-x86_64) echo qemu-system-x86 ;;
 	xz) echo xz-utils ;;
 	*) echo "$1" ;;

@@ -21,7 +21,7 @@ tree() { git status --porcelain 2>/dev/null || true; }
 before=$(tree)
 clean() { diff <(echo "$before") <(echo "$(tree)"); }
 
-step need scripts/need.sh systemd-analyze strace chromium fonts-ja
+step need scripts/need.sh systemd-analyze strace chromium fonts-ja nfc-list
 step lint make --no-print-directory lint
 step build make --no-print-directory build build-all
 step unit make --no-print-directory unit

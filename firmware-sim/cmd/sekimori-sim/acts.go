@@ -49,16 +49,23 @@ func onOff(s string) (bool, error) {
 func (a *app) peopleVerbs() []*cobra.Command {
 	var body api.CardBody
 	var id uint64
+	var d time.Duration
 	card := verb(groupPeople, "card READER [NUMBER]", "カードをかざす", "  sekimori-sim card D31-in 0000012345\n  sekimori-sim card D31-in --bits 26:06181cc0", nil)
 	card.RunE = func(c *cobra.Command, args []string) error {
 		if len(args) == 2 {
 			body.Number = args[1]
+		}
+		if c.Flags().Changed("for") {
+			ms := int(d.Milliseconds())
+			body.MS = &ms
 		}
 		if c.Flags().Changed("id") {
 			body.ID = &id
 		}
 		return a.act(c.Context(), api.Reader(args[0], "card"), body)
 	}
+	card.Flags().BoolVar(&body.Clone, "clone", false, "番号だけ写した複製(PN532。鍵を持たない)")
+	card.Flags().DurationVar(&d, "for", 800*time.Millisecond, "置いている`長さ`(PN532。0s は remove まで)")
 	card.Flags().StringVar(&body.Bits, "bits", "", "カードの中身(`ビット数:16進`)")
 	card.Flags().StringVar(&body.Format, "format", "", "カードの`書式`(h10301 など)")
 	card.Flags().Uint64Var(&body.Facility, "facility", 0, "施設番号")
@@ -66,7 +73,10 @@ func (a *app) peopleVerbs() []*cobra.Command {
 	keys := verb(groupPeople, "keys READER KEYS", "テンキーを打つ", "  sekimori-sim keys D31-in 7007#", func(ctx context.Context, args []string) error {
 		return a.act(ctx, api.Reader(args[0], "keys"), api.KeysBody{Keys: args[1]})
 	})
-	return []*cobra.Command{a.passVerb(), card, keys, a.fingerVerb(),
+	remove := verb(groupPeople, "remove READER", "置いたカードを取り去る(PN532)", "  sekimori-sim remove D31-nfc", func(ctx context.Context, args []string) error {
+		return a.act(ctx, api.Reader(args[0], "remove"), struct{}{})
+	})
+	return []*cobra.Command{a.passVerb(), card, remove, keys, a.fingerVerb(),
 		a.doorVerb("open", "扉を開ける(施錠中は開かない)"), a.doorVerb("close", "扉を閉める"),
 		a.doorVerb("force", "扉をこじ開ける"), a.doorVerb("rex", "退室ボタンを押す、内側の取っ手を回す")}
 }

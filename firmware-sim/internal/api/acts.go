@@ -49,6 +49,9 @@ func (s *server) card(r *http.Request) (any, error) {
 	if err := body(r, &in); err != nil {
 		return nil, err
 	}
+	if s.city.Contactless(r.PathValue("id")) {
+		return s.present(r, in)
+	}
 	b, err := s.bits(in)
 	if err != nil {
 		return nil, err

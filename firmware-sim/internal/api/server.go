@@ -26,6 +26,7 @@ import (
 // City is what the control acts on.
 type City interface {
 	Readers
+	Contactless
 	Faults
 	Doors
 	Watcher
@@ -128,6 +129,7 @@ func (s *server) routes() http.Handler {
 	for pattern, h := range map[string]func(*http.Request) (any, error){
 		"POST /v1/readers/{id}/card":   s.card,
 		"POST /v1/readers/{id}/keys":   s.keys,
+		"POST /v1/readers/{id}/remove": s.remove,
 		"POST /v1/readers/{id}/cable":  s.cable,
 		"POST /v1/readers/{id}/stall":  s.stall,
 		"POST /v1/readers/{id}/noise":  s.noise,

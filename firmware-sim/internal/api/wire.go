@@ -20,6 +20,9 @@ type CardBody struct {
 	Facility uint64  `json:"facility,omitempty"`
 	ID       *uint64 `json:"id,omitempty"`
 	Bits     string  `json:"bits,omitempty"`
+
+	Clone bool `json:"clone,omitempty"` // PN532: the card's number without its key
+	MS    *int `json:"ms,omitempty"`    // PN532: how long; 0: until remove; 800 if left out
 }
 
 // KeysBody types on a keypad.

@@ -31,8 +31,8 @@ func (r Reader) Module() finger.Config {
 func (r Reader) validateModule(v *settings.Validator, path func(string) string) {
 	if r.Port == "" {
 		v.Fault(path("port"), settings.Message{Code: "missing-port",
-			JA: "指紋の照合装置には port が要ります。", EN: "A fingerprint module needs a port.",
-			FixJA: "線の名前を書いてください(例 fp0)。", FixEN: "Name its serial line, such as fp0."})
+			JA: "照合装置と PN532 には port が要ります。", EN: "A fingerprint or PN532 module needs a port.",
+			FixJA: "線の名前を書いてください(例 fp0、nfc0)。", FixEN: "Name its serial line, such as fp0."})
 	}
 	if _, err := strconv.ParseUint(r.Password, 16, 32); err != nil || len(r.Password) != 8 {
 		v.Fault(path("password"), settings.Message{Code: "module-password",

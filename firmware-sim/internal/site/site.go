@@ -6,7 +6,8 @@
 //	controllers:  one per pretend board
 //	  buses:      RS-485 lines, one pty each
 //	  doors:      lock, leaf and their five wires
-//	  readers:    osdp (bus, address) or wiegand (D0, D1)
+//	  readers:    osdp (bus, address) wiegand (D0, D1),
+//	              fingerprint or pn532 (port, one pty each)
 package site
 
 import (
@@ -33,6 +34,13 @@ type Card struct {
 	Format   string `yaml:"format" settings:"required,enum=h10301|h10302|h10304|h10306"`
 	Facility uint64 `yaml:"facility"`
 	ID       uint64 `yaml:"id" settings:"required"`
+
+	UID         string `yaml:"uid"`         // ISO 14443A number: 8, 14 or 20 hexadecimal digits
+	IDm         string `yaml:"idm"`         // FeliCa number: 16 hexadecimal digits
+	Key         string `yaml:"key"`         // AES key of a card that proves itself, 32 hexadecimal digits, for tests only
+	Diversified bool   `yaml:"diversified"` // key is the site's; the card has its own, made of it by AN10922
+	System      string `yaml:"system"`      // diversified: what follows the UID in AN10922's input, at most 48 hexadecimal digits
+	Application string `yaml:"application"` // DF name or DESFire AID in hexadecimal; that of an NTAG 424 DNA if left out
 }
 
 // Controller is one board: its lines are one socket, each bus one pty.
@@ -76,13 +84,14 @@ const (
 	OSDP        = "osdp"
 	Wiegand     = "wiegand"
 	Fingerprint = "fingerprint"
+	PN532       = "pn532"
 )
 
 // Reader is one reader.
 type Reader struct {
 	ID   string `yaml:"id" settings:"required,id"`
 	Door string `yaml:"door" settings:"required"`
-	Kind string `yaml:"kind" settings:"required,enum=osdp|wiegand|fingerprint"`
+	Kind string `yaml:"kind" settings:"required,enum=osdp|wiegand|fingerprint|pn532"`
 
 	Bus        string `yaml:"bus"`                                      // osdp
 	Address    int    `yaml:"address" settings:"min=0,max=126"`         // osdp
@@ -91,9 +100,9 @@ type Reader struct {
 	AllowClear bool   `yaml:"allow_clear"`                              // osdp, secure: key; answers in clear too
 	Biometric  bool   `yaml:"biometric"`                                // osdp: has a finger sensor
 
-	Port      string     `yaml:"port" settings:"id"`                  // fingerprint: name of its serial line
-	Baud      int        `yaml:"baud" settings:"min=9600,max=115200"` // fingerprint
-	Paced     bool       `yaml:"paced"`                               // fingerprint: bytes take the time a wire needs
+	Port      string     `yaml:"port" settings:"id"`                  // fingerprint, pn532: name of its serial line
+	Baud      int        `yaml:"baud" settings:"min=9600,max=115200"` // fingerprint, pn532; 57600 and 115200 if left out
+	Paced     bool       `yaml:"paced"`                               // fingerprint, pn532: bytes take the time a wire needs
 	Password  string     `yaml:"password"`                            // fingerprint: 8 hexadecimal digits, for tests only
 	Templates []Template `yaml:"templates"`                           // fingerprint: what it holds out of its box
 
@@ -107,7 +116,7 @@ type Reader struct {
 // SetDefaults is the usual pulse timing, an OSDP reader without secure channel,
 // and a fingerprint module as it is sold.
 func (r *Reader) SetDefaults() {
-	r.Baud, r.Password = 57600, "00000000"
+	r.Password = "00000000"
 	r.Secure = string(pd.Clear)
 	r.WidthUS = int(pulse.Default.Width / time.Microsecond)
 	r.IntervalUS = int(pulse.Default.Interval / time.Microsecond)
@@ -135,7 +144,7 @@ func Load(path string) (Site, error) { return settings.Load[Site](path) }
 func (s Site) Table() (*cards.Table, error) {
 	list := make([]cards.Card, len(s.Cards))
 	for i, c := range s.Cards {
-		list[i] = cards.Card(c)
+		list[i] = cards.Card{Number: c.Number, Name: c.Name, Format: c.Format, Facility: c.Facility, ID: c.ID}
 	}
 	return cards.NewTable(list)
 }
@@ -146,6 +155,9 @@ func (s *Site) Validate(v *settings.Validator) {
 		v.Fault("cards", settings.Message{Code: "card-table",
 			JA: "カード表に誤りがあります: " + err.Error(), EN: err.Error(),
 			FixJA: "番号と名前は一度だけ、facility と id は書式の範囲で書いてください。", FixEN: "Write each number and name once, and facility and id within the format's range."})
+	}
+	for i, c := range s.Cards {
+		c.validateChip(v, fmt.Sprintf("cards[%d].", i))
 	}
 	doors, readers := map[string]bool{}, map[string]bool{}
 	for i, c := range s.Controllers {
@@ -181,7 +193,7 @@ func (c *Controller) Validate(v *settings.Validator) {
 		path := func(field string) string { return fmt.Sprintf("readers[%d].%s", i, field) }
 		v.Ref(path("door"), r.Door, doors)
 		place, field := "lines "+r.Prefix(), "lines"
-		if r.Kind == Fingerprint {
+		if r.Kind == Fingerprint || r.Kind == PN532 {
 			place, field = "port "+r.Port, "port"
 			r.validateModule(v, path)
 		} else if r.Kind == OSDP {

@@ -98,6 +98,13 @@ func (l *Line) late() time.Duration {
 // Noise sends bytes that no answer holds.
 func (l *Line) Noise(ctx context.Context, b []byte) { l.send(ctx, b) }
 
+// Say sends what the device says unasked, if the cable is in.
+func (l *Line) Say(ctx context.Context, b []byte) {
+	if l.Connected() {
+		l.send(ctx, b)
+	}
+}
+
 const idlePeriod = time.Second
 
 // Run listens until ctx ends and returns nil then; otherwise it returns why the

@@ -1,8 +1,6 @@
 package world
 
 import (
-	"context"
-	"crypto/rand"
 	"fmt"
 	"sync"
 	"time"
@@ -12,14 +10,11 @@ import (
 	"sekimori/firmware-sim/internal/mono"
 	"sekimori/firmware-sim/internal/problem"
 	"sekimori/firmware-sim/internal/site"
-	"sekimori/firmware-sim/internal/uart"
 )
 
 // module is a fingerprint module on its own serial line.
 type module struct {
-	name    string // of the line
-	port    *bus.Pty
-	line    *uart.Line
+	wired
 	written func() // its memory changed
 
 	mu     sync.Mutex
@@ -32,16 +27,13 @@ type module struct {
 const think = 5 * time.Millisecond
 
 func (w *World) addModule(ctl *controller, r site.Reader, saved savedState) (*module, error) {
-	m := &module{name: r.Port, unit: finger.New(r.Module()), written: w.saveReaders}
+	m := &module{unit: finger.New(r.Module()), written: w.saveReaders}
 	if s, ok := saved.Modules[r.ID]; ok {
 		m.unit.Restore(s.Password, s.Templates)
 	}
 	var err error
-	if m.port, err = bus.OpenPty(w.dir.File(ctl.id + "." + r.Port)); err != nil {
-		return nil, err
-	}
-	m.line = uart.New(uart.Config{Baud: r.Baud, Unpaced: !r.Paced, Think: think, Log: w.log}, m.port, m)
-	return m, nil
+	m.wired, err = w.wire(ctl, r, m)
+	return m, err
 }
 
 // Feed is the module's end of the line.
@@ -66,7 +58,8 @@ type savedModule struct {
 
 // FingerprintView is what can be seen of a module, and what its memory holds.
 type FingerprintView struct {
-	Bound     bool           `json:"bound"` // its password was given since power came
+	Bound     bool           `json:"bound"`   // its password was given since power came
+	Touched   bool           `json:"touched"` // a finger lies on it
 	Templates map[int]string `json:"templates"`
 	Light     finger.Light   `json:"light"`
 }
@@ -80,7 +73,7 @@ func (m *module) saved() savedModule {
 func (m *module) view() FingerprintView {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return FingerprintView{Bound: m.unit.Bound(), Templates: m.unit.Templates(), Light: m.unit.Light()}
+	return FingerprintView{Bound: m.unit.Bound(), Touched: m.unit.Touched(time.Duration(mono.Now())), Templates: m.unit.Templates(), Light: m.unit.Light()}
 }
 
 // colour is the light in the words of the other readers.
@@ -124,14 +117,6 @@ func (m *module) fail(kind string, count int) bool {
 		return true
 	}
 	return m.unit.Fail(kind, count)
-}
-
-const noiseLimit = 4096
-
-func (m *module) noise(ctx context.Context, n int) {
-	b := make([]byte, min(n, noiseLimit))
-	rand.Read(b)
-	m.line.Noise(ctx, b)
 }
 
 // Touch lays a named finger on a fingerprint module for a while.

@@ -16,13 +16,15 @@ import (
 	"sekimori/firmware-sim/internal/site"
 )
 
-// reader is one reader: station is its OSDP side, module its fingerprint module;
-// both are nil for Wiegand.
+// reader is one reader: station is its OSDP side, module its fingerprint module,
+// contact its PN532 module; all are nil for Wiegand.
 type reader struct {
 	id, door string
 	ctl      *controller
 	station  *bus.Station
 	module   *module
+	contact  *contactless
+	line     *wired // of module or contact
 
 	prefix string
 	timing pulse.Timing
@@ -55,7 +57,16 @@ func (w *World) addReader(ctl *controller, r site.Reader, serial uint32, baud in
 		if unit.module, err = w.addModule(ctl, r, saved); err != nil {
 			return nil, err
 		}
-		ctl.modules = append(ctl.modules, unit.module)
+		unit.line = &unit.module.wired
+	case site.PN532:
+		unit.prefix = ""
+		if unit.contact, err = w.addContactless(ctl, r); err != nil {
+			return nil, err
+		}
+		unit.line = &unit.contact.wired
+	}
+	if unit.line != nil {
+		ctl.modules = append(ctl.modules, unit.line)
 	}
 	w.readers[r.ID] = unit
 	return unit, nil
@@ -76,7 +87,7 @@ func (w *World) reader(id string) (*reader, error) {
 // Wiegand when the last pulse is over (CLOCK_MONOTONIC ns).
 func (w *World) Card(id string, b cards.Bits) (int64, error) {
 	r, err := w.reader(id)
-	if err == nil && r.module != nil {
+	if err == nil && r.line != nil {
 		err = notFor(id, "card")
 	}
 	if err != nil {
@@ -163,10 +174,10 @@ func (w *World) Cable(id string, in bool) error {
 	switch {
 	case r.station != nil:
 		r.station.Connect(in)
-	case r.module != nil:
-		r.module.line.Connect(in)
+	case r.line != nil:
+		r.line.line.Connect(in)
 		if !in {
-			r.module.fail(string(bus.Power), 1) // its power comes by the same cable
+			r.fail(string(bus.Power), 1) // its power comes by the same cable
 		}
 	default:
 		r.mu.Lock()
@@ -198,8 +209,8 @@ func (w *World) Stall(id string, d time.Duration, count int) error {
 	switch {
 	case r.station != nil:
 		r.station.Stall(d, count)
-	case r.module != nil:
-		r.module.line.Stall(d, count)
+	case r.line != nil:
+		r.line.line.Stall(d, count)
 	default:
 		return notFor(id, "stall")
 	}
@@ -218,8 +229,8 @@ func (w *World) Noise(ctx context.Context, id string, n int) error {
 		r.station.Noise(ctx, n)
 		return nil
 	}
-	if r.module != nil {
-		r.module.noise(ctx, n)
+	if r.line != nil {
+		r.line.noise(ctx, n)
 		return nil
 	}
 	var train []pulse.Edge
@@ -241,8 +252,8 @@ func (w *World) Fault(id, kind string, count int) error {
 	}
 	switch {
 	case r.station != nil && r.station.Fail(bus.Fault(kind), count):
-	case r.module != nil && r.module.fail(kind, count):
-	case r.station == nil && r.module == nil && (kind == string(pulse.Glitch) || kind == string(pulse.Overlap) || kind == string(pulse.Short) || kind == string(pulse.Parity)):
+	case r.line != nil && r.fail(kind, count):
+	case r.station == nil && r.line == nil && (kind == string(pulse.Glitch) || kind == string(pulse.Overlap) || kind == string(pulse.Short) || kind == string(pulse.Parity)):
 		r.mu.Lock()
 		r.fault, r.faults = pulse.Fault(kind), count
 		r.mu.Unlock()
@@ -253,6 +264,14 @@ func (w *World) Fault(id, kind string, count int) error {
 	return nil
 }
 
+// fail spoils what a module does next; false for a fault it has not.
+func (r *reader) fail(kind string, count int) bool {
+	if r.contact != nil {
+		return r.contact.fail(kind, count)
+	}
+	return r.module.fail(kind, count)
+}
+
 // ReaderTamper opens or closes a reader's case: an OSDP reader tells it by
 // itself, a Wiegand one is wired to its door's tamper line.
 func (w *World) ReaderTamper(id string, open bool) error {
@@ -260,7 +279,7 @@ func (w *World) ReaderTamper(id string, open bool) error {
 	if err != nil {
 		return err
 	}
-	if r.module != nil {
+	if r.line != nil {
 		return notFor(id, "tamper")
 	}
 	if r.station == nil {

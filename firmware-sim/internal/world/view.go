@@ -7,6 +7,7 @@ import (
 	"sekimori/firmware-sim/internal/bus"
 	"sekimori/firmware-sim/internal/door"
 	"sekimori/firmware-sim/internal/mono"
+	"sekimori/firmware-sim/internal/nfc"
 	"sekimori/firmware-sim/internal/problem"
 )
 
@@ -34,7 +35,7 @@ type ControllerView struct {
 	Client  string         `json:"client"`  // the program connected to it, "" for none
 	Outputs map[string]int `json:"outputs"` // level of each output line
 	Buses   []string       `json:"buses"`   // paths of the OSDP lines
-	Modules []string       `json:"modules"` // paths of the fingerprint modules' lines
+	Modules []string       `json:"modules"` // paths of the fingerprint and PN532 modules' lines
 }
 
 // DoorView is one door.
@@ -66,6 +67,7 @@ type ReaderView struct {
 	OSDP       *bus.Status `json:"osdp,omitempty"`
 
 	Fingerprint *FingerprintView `json:"fingerprint,omitempty"`
+	PN532       *nfc.Status      `json:"pn532,omitempty"`
 }
 
 // Timeline is the story of one door.
@@ -141,6 +143,11 @@ func (r *reader) view() ReaderView {
 	if r.module != nil {
 		f := r.module.view()
 		v.Kind, v.Cable, v.LED, v.Fingerprint = "fingerprint", r.module.line.Connected(), f.colour(), &f
+		return v
+	}
+	if r.contact != nil {
+		s := r.contact.view()
+		v.Kind, v.Cable, v.LED, v.PN532 = "pn532", r.contact.line.Connected(), "off", &s
 		return v
 	}
 	r.mu.Lock()

@@ -28,6 +28,7 @@ import (
 	"sekimori/firmware-sim/internal/door"
 	"sekimori/firmware-sim/internal/lines"
 	"sekimori/firmware-sim/internal/mono"
+	"sekimori/firmware-sim/internal/nfc"
 	"sekimori/firmware-sim/internal/place"
 	"sekimori/firmware-sim/internal/site"
 	"sekimori/internal/clock"
@@ -38,6 +39,7 @@ type World struct {
 	dir   *place.Dir
 	log   *slog.Logger
 	cards *cards.Table
+	chips map[string]nfc.Chip // by card number and name
 	clock *clock.Control
 	story *chronicle
 
@@ -55,7 +57,7 @@ type controller struct {
 	sock  net.Listener
 	buses []*busUnit
 
-	modules []*module
+	modules []*wired
 }
 
 type busUnit struct {
@@ -95,6 +97,7 @@ func New(s site.Site, dir *place.Dir, log *slog.Logger) (_ *World, err error) {
 	if w.cards, err = s.Table(); err != nil {
 		return nil, err
 	}
+	w.chips = s.Chips()
 	if w.clock, err = clock.NewControl(dir.File("clock")); err != nil {
 		return nil, err
 	}
