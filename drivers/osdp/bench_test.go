@@ -2,12 +2,13 @@ package osdp_test
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"sekimori/drivers/drivertest"
-	"sekimori/drivers/line"
 	"sekimori/drivers/osdp"
 )
 
@@ -26,36 +27,48 @@ func BenchmarkParse(b *testing.B) {
 	}
 }
 
-// BenchmarkCardToReading measures from the card at the reader to the Reading,
-// over a cable in memory with and without the time bytes take on a wire. Cards
-// come at uneven moments of an idle bus.
+// BenchmarkCardToReading measures from the card at the reader to the Reading, on
+// byte-paced cables in memory and in real time, while people are about. The
+// limit is what the bytes alone take: half a poll cycle and the answer.
 func BenchmarkCardToReading(b *testing.B) {
-	for _, c := range []struct {
-		name string
-		baud int // of the cable; 0 is no wire time
-	}{{"9600", 9600}, {"115200", 115200}, {"nowire", 0}} {
-		b.Run(c.name, func(b *testing.B) {
-			pd, cfg := newReader(0), oneReader(0)
-			if cfg.Baud = c.baud; c.baud == 0 {
-				cfg.Baud = 115200
-			}
-			link := &cable{baud: c.baud, readers: []*reader{pd}}
-			bus := mustBus(b, cfg, func() (line.Port, error) { return link.open() })
-			rec := started(b, bus)[0]
-			await(b, "online", isOnline(rec))
-			var total time.Duration
-			x := card(b, 26, 1, 2, 3, 0x40)
-			for i := range b.N {
-				time.Sleep(300*time.Millisecond + time.Duration(i*7919%25000)*time.Microsecond)
-				began := time.Now()
-				pd.Present(x)
-				await(b, "the card", func() bool { return len(rec.Readings()) == i+1 })
-				total += time.Since(began)
-			}
-			b.ReportMetric(float64(total.Microseconds())/float64(b.N)/1000, "ms/card")
-			b.ReportMetric(0, "ns/op")
-		})
+	for _, baud := range []int{9600, 115200} {
+		for _, secure := range []bool{false, true} {
+			b.Run(fmt.Sprintf("%d/%s", baud, map[bool]string{false: "clear", true: "secure"}[secure]), func(b *testing.B) {
+				cardToReading(b, baud, secure)
+			})
+		}
 	}
+}
+
+func cardToReading(b *testing.B, baud int, secure bool) {
+	pd, cfg := newReader(0), oneReader(0)
+	bytes := 9 + 8 + 2*16
+	if secure {
+		pd, cfg = secureReader(0, ownKey[:]), secureConfig(0)
+		bytes = 15 + 14 + 2*30
+	}
+	cfg.Baud = baud
+	link := &cable{baud: baud, readers: []*reader{pd}}
+	b.Cleanup(link.close)
+	sink := &stamps{at: make(chan time.Time, 1), online: make(chan bool, 1)}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- mustBus(b, cfg, link.open).Readers()[0].Run(ctx, sink) }()
+	defer func() { cancel(); <-done }()
+	<-sink.online
+	var took []time.Duration
+	for i := range b.N {
+		time.Sleep(100*time.Millisecond + time.Duration(i*7919%40000)*time.Microsecond)
+		began := time.Now()
+		pd.Present(card(b, 26, byte(i), 2, 3, 0x40))
+		took = append(took, (<-sink.at).Sub(began))
+	}
+	slices.Sort(took)
+	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+	b.ReportMetric(ms(took[len(took)/2]), "p50-ms")
+	b.ReportMetric(ms(took[len(took)*99/100]), "p99-ms")
+	b.ReportMetric(float64(bytes)*5000/float64(baud), "limit-ms")
+	b.ReportMetric(0, "ns/op")
 }
 
 // started runs all readers of a bus until the test ends.

@@ -68,19 +68,19 @@ func (s *Scanner) TakeNoise() uint64 {
 	return uint64(n)
 }
 
-// Missing is how many bytes must still come to complete the frame that has
-// begun, as far as its head tells; 0 when none has begun.
-func (s *Scanner) Missing() int {
+// Begun is how long the frame that has begun is, as far as its head tells, and
+// how many of its bytes must still come; 0 and 0 when none has begun.
+func (s *Scanner) Begun() (size, missing int) {
 	p := s.buf[s.read:]
 	if len(p) > 0 && p[0] == mark {
 		p = p[1:]
 	}
 	switch {
 	case len(p) == 0 || p[0] != som:
-		return 0
+		return 0, 0
 	case len(p) < headLen:
-		return minLen - len(p)
+		return minLen, minLen - len(p)
 	}
-	size := int(p[2]) | int(p[3])<<8
-	return max(size-len(p), 0)
+	size = int(p[2]) | int(p[3])<<8
+	return size, max(size-len(p), 0)
 }

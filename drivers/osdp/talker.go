@@ -269,7 +269,10 @@ func (t *talker) listen(ctx context.Context, port line.Port, m *member, sent int
 		if heard && now > limit {
 			return false, nil
 		}
-		t.doze(time.Duration(t.scan.Missing()) * t.char)
+		// More than an ACK is news, and worth a wake-up for each byte.
+		if size, missing := t.scan.Begun(); size <= m.link.shortest() || 2*t.char >= grain {
+			t.doze(time.Duration(missing) * t.char)
+		}
 		// Past the deadline, what has arrived is still taken: the reader was
 		// in time, and this program was not.
 		if err := port.SetReadTimeout(max(deadline-t.now(), 0)); err != nil {
