@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"time"
@@ -231,6 +232,9 @@ func (j *Journal) Pending() iter.Seq2[Record, error] {
 		for _, e := range j.Epochs() {
 			for from := e.Acked + 1; ; {
 				recs, err := j.Read(e.Epoch, from, maxBatch, readAhead)
+				if errors.Is(err, ErrUnknownEpoch) {
+					break // delivered, and removed just now
+				}
 				if err != nil {
 					yield(Record{}, err)
 					return
