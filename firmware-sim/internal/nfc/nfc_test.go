@@ -301,3 +301,33 @@ func FuzzExchange(f *testing.F) {
 		}
 	})
 }
+
+// AN12196 §7.3 (rev. 1.5): GetCardUID under a session, byte by byte.
+func TestCardUID(t *testing.T) {
+	got := nfc.UnderSession(unhex("04958CAA5C5E80"),
+		nfc.Key(unhex("2B4D963C014DC36F24F69A50A394F875")), nfc.Key(unhex("379D32130CE61705DD5FD8C36B95D764")), [4]byte(unhex("DF055522")),
+		unhex("90 51 00 00 08 8E2C155ADDA99BE3 00"))
+	if want := unhex("70756055688505B52A5E26E59E329CD6 595F672298EA41B7 9100"); !bytes.Equal(got, want) {
+		t.Errorf("got  %x\nwant %x", got, want)
+	}
+}
+
+// [T-22] A clone says the same number, plays the dialogue to its end, and what
+// it answers is not what a holder of the key would have said.
+func TestClone(t *testing.T) {
+	var r fixed
+	r.Write(unhex("0123456789ABCDEF0123456789ABCDEF B9E2FC789B64BF237CCCAA20EC7E6E48 9D00C4DF")) // its own key, RndB, TI
+	m := nfc.New(&r)
+	talk(t, m, []line{{"wake-up", wake, ""}})
+	m.Present(nfc.Chip{UID: unhex("04010203040506"), Secure: true, Application: nfc.NTAG424(), Clone: true}, 0, 0)
+	talk(t, m, []line{{"listed", listA, ack + "0000ff 15eb d54b 01 01 0344 20 07 04010203040506 067577810280 62 00"}})
+	exchange(t, m, "00a4040c07d276000085010100")
+	first := exchange(t, m, "9071000002000000")
+	if len(first) != 36 || !strings.HasSuffix(first, "91af") || strings.HasPrefix(first, "a04c1242") {
+		t.Errorf("first: %s", first)
+	}
+	second := exchange(t, m, "90af00002035c3e05a752e0144bac0de51c1f22c56b34408a23d8aea266cab947ea8e0118d00")
+	if len(second) != 68 || !strings.HasSuffix(second, "9100") || strings.HasPrefix(second, "3fa64db5") {
+		t.Errorf("second: %s", second)
+	}
+}

@@ -38,6 +38,7 @@ func TestFaultsAreTold(t *testing.T) {
 	const text = `version: 1
 cards:
   - {number: "1", format: h10301, facility: 12, id: 99999}
+  - {number: "2", format: h10301, facility: 12, id: 2, uid: 0102, idm: xyz, key: "00", application: "01", system: "0"}
 controllers:
   - id: DC-1
     buses: [{name: b}]
@@ -50,6 +51,9 @@ controllers:
       - {id: r5, door: D1, kind: osdp, bus: b, address: 5, secure: key, key: "0011"}
       - {id: r6, door: D1, kind: osdp, bus: b, address: 6, secure: install, allow_clear: true}
       - {id: r7, door: D1, kind: wiegand, lines: L, biometric: true}
+      - {id: r9, door: D1, kind: pn532}
+      - {id: r10, door: D1, kind: pn532, port: p0}
+      - {id: r11, door: D1, kind: fingerprint, port: p0}
       - {id: r8, door: D1, kind: osdp, bus: b, address: 8, secure: maybe}
   - id: DC-2
     doors: [{id: D1, lock: fail-secure, relay_active: medium}]
@@ -61,7 +65,8 @@ controllers:
 		t.Fatal("accepted")
 	}
 	for _, want := range []string{"card-table", "same-place", "readers[2].door", "missing-bus", "pulse-timing", "duplicate-id", "relay_active",
-		"reader-key", "reader-key-unused", "osdp-only", "readers[7].secure"} {
+		"reader-key", "reader-key-unused", "osdp-only", "readers[10].secure",
+		"cards[1].uid", "cards[1].idm", "cards[1].key", "cards[1].application", "cards[1].system", "missing-port", "port p0"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("not told: %s\n%v", want, err)
 		}
