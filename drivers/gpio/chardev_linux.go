@@ -68,6 +68,14 @@ type lineRequest struct {
 
 type lineValues struct{ bits, mask uint64 }
 
+// The sizes are part of the requests' numbers; another layout does not compile.
+var (
+	_ [68]byte  = [unsafe.Sizeof(chipInfo{})]byte{}
+	_ [256]byte = [unsafe.Sizeof(lineInfo{})]byte{}
+	_ [592]byte = [unsafe.Sizeof(lineRequest{})]byte{}
+	_ [16]byte  = [unsafe.Sizeof(lineValues{})]byte{}
+)
+
 func ioctl(fd uintptr, request uint, arg unsafe.Pointer) error {
 	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, fd, uintptr(request), uintptr(arg)); errno != 0 {
 		return errno

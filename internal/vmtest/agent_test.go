@@ -227,6 +227,41 @@ func TestAgent(t *testing.T) {
 	t.Logf("facts: %v", count(r.facts()))
 }
 
+// What comes while the program cannot run waits in the kernel, with its stamps:
+// ten cards of strangers presented to a stopped process are ten denials, bit for
+// bit, once it goes on.
+func TestAgentStopped(t *testing.T) {
+	r := newAgentRig(t)
+	r.start()
+	p := newPulser(t, r.chip, 50*time.Microsecond, 2*time.Millisecond)
+	r.enter(p, 7)
+	signal := func(s syscall.Signal) {
+		if err := r.cmd.Process.Signal(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	signal(syscall.SIGSTOP)
+	for n := range uint32(10) {
+		p.send(t, card26(t, 1000+n))
+		time.Sleep(100 * time.Millisecond)
+	}
+	signal(syscall.SIGCONT)
+	denied := func() (n int) {
+		for _, k := range r.facts() {
+			if k == record.KindDenied {
+				n++
+			}
+		}
+		return n
+	}
+	eventually(t, "ten denials", func() bool { return denied() == 10 })
+	signal(syscall.SIGTERM)
+	if err := r.end(); err != nil {
+		t.Errorf("stopped: %v", err)
+	}
+	t.Logf("facts: %v", count(r.facts()))
+}
+
 // A chip that goes takes the doors with it: the program ends, saying so, for its
 // supervisor to start it again; without the chip it refuses to start; with it the
 // door is served as before.
