@@ -3,6 +3,7 @@ package osdp_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -305,6 +306,27 @@ func TestAbsentReadersCostLittle(t *testing.T) {
 		if probes < 10 {
 			t.Errorf("%d probes", probes)
 		}
+	})
+}
+
+// All 127 addresses configured and two there: they are found, and while the
+// others are looked for, cards are heard.
+func TestAFullBusOfAbsentReaders(t *testing.T) {
+	cfg := osdp.Config{Baud: 9600}
+	for a := range byte(127) {
+		cfg.Readers = append(cfg.Readers, osdp.ReaderConfig{Reader: fmt.Sprint("r", a), Address: a})
+	}
+	first, last := newReader(0), newReader(126)
+	bubble(t, cfg, []*reader{first, last}, func(t *testing.T, _ *cable, recs []*drivertest.Recorder, _ *osdp.Bus) {
+		until(t, 1500*time.Millisecond, "the first reader", isOnline(recs[0]))
+		for i := range 50 {
+			first.Present(card(t, 26, byte(i), 2, 3, 0x40))
+			if took := until(t, time.Second, "a card during the sweep", func() bool { return len(recs[0].Readings()) == i+1 }); took > 120*time.Millisecond {
+				t.Errorf("a card took %v during the sweep", took)
+			}
+			time.Sleep(137 * time.Millisecond)
+		}
+		until(t, 20*time.Second, "the last reader", isOnline(recs[126]))
 	})
 }
 

@@ -80,8 +80,9 @@ func latency(t *testing.T, readers, baud int, secure bool) {
 		t.Logf("%d readers, %d baud: limit %v, p50 %v, p99 %v, poll cycle %v", readers, baud, limit, p50, p99, cycle)
 		// Before each command the line rests two characters, and timers round up
 		// to a millisecond; of what the other readers' exchanges take in that
-		// way, half is before the average card.
-		others := time.Duration(readers-1) * (2*char + time.Millisecond) / 2
+		// way, half is before the average card. Its long cycle also makes the
+		// median of 400 cards less sure.
+		others := time.Duration(readers-1) * (2*char + time.Millisecond + cycle/64) / 2
 		if p50 > limit+others+3*time.Millisecond {
 			t.Errorf("p50 %v, want within 3 ms of %v", p50, limit)
 		}

@@ -248,7 +248,7 @@ func (l *Link) turn(in Turn, now time.Duration, e *Effects) {
 	l.sent = now
 	e.Send, e.Sent, e.Window = l.pending, l.command, replyDelay
 	if !l.alive {
-		if in.Shared && l.probes%fullProbe != 0 {
+		if in.Shared && l.probes%fullProbe != 1 {
 			e.Window = probeWindow
 		}
 		l.probes++

@@ -12,8 +12,11 @@ import (
 
 const (
 	// probeSpacing keeps absent readers from eating the bus: one of them is
-	// probed in a second while another reader is online.
+	// probed in a second.
 	probeSpacing = time.Second
+	// sweepSpacing is for the first look at each address, so that a bus that
+	// starts finds its readers soon, and those already found are heard.
+	sweepSpacing = 100 * time.Millisecond
 	// idleLook is how often a bus without work looks for new readers.
 	idleLook = time.Second
 	// grain is the step of timers on a sleeping machine: a shorter sleep takes
@@ -131,8 +134,12 @@ func (t *talker) pick(ctx context.Context) (best *member, wait time.Duration) {
 			continue
 		}
 		due := m.link.Due()
-		if !m.link.Alive() && m.link.probes > 0 {
+		switch {
+		case m.link.Alive():
+		case m.link.probes > 0:
 			due = max(due, t.probed+probeSpacing)
+		case others > 0:
+			due = max(due, t.probed+sweepSpacing)
 		}
 		// Once awake, take along whoever is due soon: a wake-up costs more
 		// processor time than an exchange.
