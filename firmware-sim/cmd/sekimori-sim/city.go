@@ -57,7 +57,7 @@ func (a *app) ready(r sim.Ready) {
 			fmt.Fprintf(a.out, "          OSDP %s\n", b)
 		}
 		for _, m := range c.Modules {
-			fmt.Fprintf(a.out, "          照合 %s\n", m)
+			fmt.Fprintf(a.out, "          装置 %s\n", m)
 		}
 	}
 	fmt.Fprintf(a.out, "  時計    %s\n", r.State.Clock.File)

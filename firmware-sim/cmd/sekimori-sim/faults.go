@@ -43,15 +43,15 @@ PN532:
 応答の遅れは stall、雑音は noise、断線と復旧は cable、工場出荷時に戻すのは wipe です。
 何が残っているかは state --json の osdp.faults に出ます。`
 
-const stallHelp = `OSDP の読取装置の応答を遅らせます。制御盤が待ちきれない長さ(既定では 200 ミリ秒を
+const stallHelp = `読取装置の応答を遅らせます(Wiegand には応答がありません)。制御盤が待ちきれない長さ(既定では 200 ミリ秒を
 超える)なら、遅れた応答は、制御盤が次に話すときに重なって双方を壊すことも、あとから古い応答として届くこともあります。
 他の読取装置は待たされません。`
 
-const noiseHelp = `線に雑音を流します。OSDP では乱数のバイト、Wiegand では余分なパルスです。
+const noiseHelp = `線に雑音を流します。Wiegand では余分なパルス、ほかでは乱数のバイトです。
 OSDP では、そのとき線にある電文も壊れます。線を抜いた読取装置からは流れません。`
 
 const cableHelp = `読取装置の線を抜く(off)、挿す(on)。抜いている間、応答は途絶えますが、電源は切れず、
-OSDP の読取装置はできごとを溜め続けます(照合装置の電源は同じ線で来るので、切れます)。電源ごと失うには fault READER power を使います。`
+OSDP の読取装置はできごとを溜め続けます(照合装置と PN532 の電源は同じ線で来るので、切れます)。電源ごと失うには fault READER power を使います。`
 
 const wipeHelp = `OSDP の読取装置を箱から出したときに戻します。番地と速さ(COMSET)、固有の鍵(KEYSET)は
 設定ファイルのとおりになり、secure: install なら公開の鍵 SCBK-D をまた受け付けます。
@@ -79,7 +79,7 @@ func (a *app) cableVerb() *cobra.Command {
 
 func (a *app) stallVerb() *cobra.Command {
 	var ms, count int
-	v := verb(groupFaults, "stall READER", "応答を遅らせる(OSDP)", "  sekimori-sim stall D31-in --ms 400", func(ctx context.Context, args []string) error {
+	v := verb(groupFaults, "stall READER", "応答を遅らせる(Wiegand のほか)", "  sekimori-sim stall D31-in --ms 400", func(ctx context.Context, args []string) error {
 		return a.act(ctx, api.Reader(args[0], "stall"), api.StallBody{MS: ms, Count: count})
 	})
 	v.Long = stallHelp
