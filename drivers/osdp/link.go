@@ -116,8 +116,8 @@ type About struct {
 type Input interface{ input() }
 
 type (
-	// Turn: the bus is free for one command. Shared tells that other readers
-	// of the bus are online and wait meanwhile. Nonce is fresh and random
+	// Turn: the bus is free for one command. Shared tells that others wait
+	// meanwhile. Nonce is fresh and random
 	// whenever NeedsNonce says so.
 	Turn struct {
 		Shared bool

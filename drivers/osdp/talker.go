@@ -17,6 +17,9 @@ const (
 	// sweepSpacing is for the first look at each address, so that a bus that
 	// starts finds its readers soon, and those already found are heard.
 	sweepSpacing = 100 * time.Millisecond
+	// sweepAll is from how many addresses on the first look is short even while
+	// nobody has answered.
+	sweepAll = 4
 	// idleLook is how often a bus without work looks for new readers.
 	idleLook = time.Second
 	// grain is the step of timers on a sleeping machine: a shorter sleep takes
@@ -191,7 +194,8 @@ func (t *talker) exchange(ctx context.Context, port line.Port, m *member) error 
 	if err := t.settle(port); err != nil {
 		return err
 	}
-	turn := Turn{Shared: shared}
+	// A large bus that starts looks at each address for a moment first.
+	turn := Turn{Shared: shared || len(t.members) > sweepAll && m.link.probes == 0}
 	if m.link.NeedsNonce() {
 		rand.Read(turn.Nonce[:])
 	}
