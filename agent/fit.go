@@ -183,6 +183,11 @@ type uncommissioned struct{ reader, why string }
 
 func (u *uncommissioned) Error() string { return fmt.Sprintf("reader %s: %s", u.reader, u.why) }
 
+// Sentence is for the person at the terminal.
+func (u *uncommissioned) Sentence() string {
+	return "この機器は " + u.reader + " の鍵を持っていないので、話しません。据付なら sekimori-agent readers commission " + u.reader + " で鍵を渡してください(カードの鍵は card-key)。"
+}
+
 // Run implements drivers.Reader.
 func (u *uncommissioned) Run(ctx context.Context, sink drivers.Sink) error {
 	sink.Health(drivers.Health{Reader: u.reader, Detail: u.why})

@@ -66,6 +66,22 @@ func (w *Workshop) only(r ReaderSettings) Settings {
 	return s
 }
 
+// looking is a reader to look at. One that was never commissioned is looked at in
+// clear, since an installer must find it before it can be given a key; one that
+// has a key never is.
+func (w *Workshop) looking(id string) (ReaderSettings, error) {
+	r, err := w.reader(id)
+	if err != nil || !r.secure() {
+		return r, err
+	}
+	_, found, err := w.ring.Get(record.ReaderID(id), keyring.Use(r.Driver))
+	if err == nil && !found {
+		w.say("%s にはまだ鍵を渡していないので、認証なしで話します。", id)
+		r.Link = "clear"
+	}
+	return r, err
+}
+
 // port is the port of a reader and its speed, "" for one that hangs on lines.
 func (w *Workshop) port(r ReaderSettings) (string, int) {
 	if r.Driver != driverOSDP {

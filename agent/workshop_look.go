@@ -70,7 +70,7 @@ func (w *Workshop) trustOf(r ReaderSettings) string {
 // Blink makes the reader that one is looking for show itself for a minute, or
 // until ctx ends.
 func (w *Workshop) Blink(ctx context.Context, id string) error {
-	r, err := w.reader(id)
+	r, err := w.looking(id)
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func pause(ctx context.Context, d time.Duration) error {
 // Quality measures the line to a reader for a time: errors per thousand, and
 // where the reader is polled the reply times.
 func (w *Workshop) Quality(ctx context.Context, id string, lasts time.Duration) error {
-	r, err := w.reader(id)
+	r, err := w.looking(id)
 	if err != nil {
 		return err
 	}
@@ -158,7 +158,7 @@ func figures(before, after drivers.Health) string {
 // Watch shows what a reader says, in words, until ctx ends; all shows the polls
 // with nothing to report too. Card numbers and typed keys are not shown.
 func (w *Workshop) Watch(ctx context.Context, id string, all bool) error {
-	r, err := w.reader(id)
+	r, err := w.looking(id)
 	if err != nil {
 		return err
 	}

@@ -226,6 +226,7 @@ type ReaderHealthState struct {
 	Untrusted bool          // its link failed to prove its key
 	Doubted   time.Duration // since when
 	Tamper    bool
+	Detail    string // what its driver said last, until it is heard
 }
 
 // Grant is a running release for one passage.

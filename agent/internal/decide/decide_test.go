@@ -2,6 +2,7 @@ package decide_test
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -392,8 +393,12 @@ func TestReaderNotFoundAtStart(t *testing.T) {
 	sc := open(t)
 	health := decide.ReaderHealth{Door: "D31", Reader: "D31-in"}
 	sc.do(health).want()
+	health.Detail = "no key"
 	sc.clock(at(9, 0, 9)).do(health).want()
 	sc.clock(at(9, 0, 10)).do(decide.Tick{}).want(record.KindReaderOffline)
+	if got := sc.effects[0].(decide.Record).Body.(record.ReaderState).Detail; !strings.Contains(got, "no key") {
+		t.Fatalf("why: %q", got)
+	}
 	sc.clock(at(9, 5, 0)).do(decide.Tick{}).want()
 	health.Online = true
 	sc.do(health).want(record.KindReaderOnline)

@@ -133,9 +133,11 @@ func (w *work) health(d *Door, in ReaderHealth) {
 	r, known := d.Readers[in.Reader]
 	switch {
 	case !known && !in.Online:
-		r.Since = w.now.Mono // not found yet; missing gives up on it
+		r.Since, r.Detail = w.now.Mono, in.Detail // not found yet; missing gives up on it
+	case !r.Heard && !in.Online:
+		r.Detail = in.Detail
 	case !r.Heard && in.Online:
-		r.Heard = true
+		r.Heard, r.Detail = true, ""
 	case r.Heard && r.Offline == in.Online:
 		w.readerTurned(d, in.Reader, r, in.Online, in.Detail)
 		r.Offline, r.Since = !in.Online, w.now.Mono
@@ -169,8 +171,12 @@ func (w *work) missing(d *Door) {
 		if r.Heard || w.now.Mono < r.Since+readerPatience {
 			continue
 		}
-		w.readerTurned(d, id, r, false, "not heard since the start")
-		r.Heard, r.Offline = true, true
+		detail := "not heard since the start"
+		if r.Detail != "" {
+			detail += ": " + r.Detail
+		}
+		w.readerTurned(d, id, r, false, detail)
+		r.Heard, r.Offline, r.Detail = true, true, ""
 		d.Readers[id] = r
 	}
 }
