@@ -20,6 +20,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -30,6 +31,7 @@ type options struct {
 	cards int           // of each latency figure
 	burst int           // cards held to a reader without a pause
 	idle  time.Duration // that processor time is counted over
+	only  string        // part of the names of the wires to measure
 }
 
 func main() {
@@ -39,6 +41,7 @@ func main() {
 	flag.IntVar(&o.cards, "cards", 300, "cards of each latency figure")
 	flag.IntVar(&o.burst, "burst", 1000, "cards of the burst")
 	flag.DurationVar(&o.idle, "idle", 10*time.Second, "how long processor time is counted")
+	flag.StringVar(&o.only, "only", "", "measure only wires whose name has this in it, such as 115200")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -63,6 +66,9 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	}
 	b := &bench{options: o, out: out}
 	for _, w := range wires {
+		if !strings.Contains(w.String(), o.only) {
+			continue
+		}
 		fmt.Fprintf(out, "\nOSDP, %s\n", w)
 		for _, part := range []func(context.Context, wire) error{b.latency, b.eight, b.absent, b.stall, b.cable, b.flood, b.cpu} {
 			if err := part(ctx, w); err != nil {

@@ -83,7 +83,11 @@ func (b *bench) build(w wire, n int) (*rig, error) {
 		e := &ear{id: fmt.Sprintf("R%d", i), readings: make(chan reading, b.burst+b.cards), health: make(chan drivers.Health, 1)}
 		r.ears = append(r.ears, e)
 		fmt.Fprintf(&site, "      - {id: %s, door: D, kind: osdp, bus: bus0, address: %d%s}\n", e.id, i, w.site())
-		cfg.Readers = append(cfg.Readers, w.reader(e.id, byte(i)))
+		reader, err := w.reader(e.id, byte(i))
+		if err != nil {
+			return nil, errors.Join(err, r.remove())
+		}
+		cfg.Readers = append(cfg.Readers, reader)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "site.yaml"), []byte(site.String()), 0o600); err != nil {
 		return nil, errors.Join(err, r.remove())

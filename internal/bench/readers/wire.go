@@ -59,10 +59,19 @@ const key = "000102030405060708090a0b0c0d0e0f"
 
 // site is what the simulator's settings say of a reader besides its address.
 func (w wire) site() string {
+	if w.secure {
+		return ", secure: key, key: '" + key + "'"
+	}
 	return ""
 }
 
 // reader is the same for the driver.
-func (w wire) reader(id string, address byte) osdp.ReaderConfig {
-	return osdp.ReaderConfig{Reader: id, Address: address}
+func (w wire) reader(id string, address byte) (osdp.ReaderConfig, error) {
+	c := osdp.ReaderConfig{Reader: id, Address: address}
+	if !w.secure {
+		return c, nil
+	}
+	k, err := osdp.ParseKey(key)
+	c.Key = &k
+	return c, err
 }
