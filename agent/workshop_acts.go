@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"sekimori/agent/internal/host"
 	"sekimori/agent/internal/keyring"
 	"sekimori/drivers"
 	"sekimori/drivers/fingerprint"
@@ -109,7 +110,7 @@ func (w *Workshop) CardKey(id, text string) error {
 	if err != nil || len(key) != 16 {
 		return told{errors.New("a card key is 32 hexadecimal digits"), "カードの鍵は 16 進 32 桁です。"}
 	}
-	if err := w.ring.Put(record.ReaderID(id), keyring.UseCards, key); err != nil {
+	if err := errors.Join(w.ring.Put(record.ReaderID(id), keyring.UseCards, key), w.giveBack()); err != nil {
 		return err
 	}
 	w.say("%s のカードの鍵を保管しました。proof: cryptographic なら、次の起動から、証明できないカードでは開きません。", id)
@@ -123,6 +124,7 @@ type writing func(record.Kind, record.ReaderWork) error
 // act opens the journal before anything is done, so that nothing is done that
 // cannot be written down.
 func (w *Workshop) act(ctx context.Context, do func(writing) error) (err error) {
+	defer func() { err = errors.Join(err, w.giveBack()) }()
 	write, closing, err := w.book(ctx)
 	if err != nil {
 		return err
@@ -133,6 +135,10 @@ func (w *Workshop) act(ctx context.Context, do func(writing) error) (err error) 
 	}
 	return do(write)
 }
+
+// giveBack leaves nothing behind that the service's user cannot read, where the
+// work was done with sudo.
+func (w *Workshop) giveBack() error { return host.GiveBack(w.settings.Identity().StateDir) }
 
 // advise says in Japanese what became of an act of a fingerprint module.
 func advise(err error) error {

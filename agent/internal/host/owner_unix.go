@@ -1,0 +1,45 @@
+//go:build unix
+
+package host
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// GiveBack makes files that root has just made below dir the property of dir's
+// owner, who is the service's user: a tool run with sudo must not leave a file
+// behind that the service cannot read. It does nothing for anybody but root, and
+// follows no links.
+func GiveBack(dir string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	info, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || owner.Uid == 0 {
+		return nil
+	}
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if is, ok := info.Sys().(*syscall.Stat_t); !ok || is.Uid != 0 || is.Nlink > 1 && !d.IsDir() {
+			return nil // not root's, or a link to a file elsewhere
+		}
+		return os.Lchown(path, int(owner.Uid), int(owner.Gid))
+	})
+}
