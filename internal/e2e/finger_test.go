@@ -44,9 +44,9 @@ var sides = map[string]outfit{
 }
 
 // readers runs an installer's command at DC-31, whose service stands still.
-func (c *city) readers(args ...string) string {
+func (c *city) readers(stdin string, args ...string) string {
 	c.t.Helper()
-	return once(c.t, c.env("DC-31"), "", filepath.Join(bin, "sekimori-agent"),
+	return once(c.t, c.env("DC-31"), stdin, filepath.Join(bin, "sekimori-agent"),
 		append(append([]string{"readers"}, args...), "--settings", c.path("DC-31.yaml"))...)
 }
 
@@ -57,7 +57,7 @@ func (c *city) commission() {
 	c.t.Helper()
 	for _, line := range c.outfit.agent {
 		if id, _, ok := strings.Cut(strings.TrimPrefix(line, "{id: "), ", "); ok && strings.Contains(line, "link: secure") {
-			c.readers("commission", id)
+			c.readers("", "commission", id)
 		}
 	}
 	for _, reader := range []string{"D31-in-fp", "D31-out-fp"} {
@@ -73,7 +73,7 @@ func (c *city) commission() {
 					}
 				}
 			}()
-			c.readers("enrol", reader, slot)
+			c.readers("", "enrol", reader, slot)
 			close(done)
 		}
 	}

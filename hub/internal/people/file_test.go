@@ -134,7 +134,7 @@ func TestFixtureIsTheCityOfTheScenarios(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.People) != 11 || len(c.Rooms) != 5 || len(c.Doors) != 2 || len(c.Credentials) != 9 || len(c.Warnings()) != 0 {
+	if len(c.People) != 11 || len(c.Rooms) != 5 || len(c.Doors) != 2 || len(c.Credentials) != 10 || len(c.Warnings()) != 0 {
 		t.Errorf("%d people, %d rooms, %d doors, %d cards and fingers, warnings %v", len(c.People), len(c.Rooms), len(c.Doors), len(c.Credentials), c.Warnings())
 	}
 	if bytes.Contains(mustText(t), []byte("password_hash:")) {

@@ -301,7 +301,7 @@ func TestCardNeedsAPermitInForce(t *testing.T) {
 		if !errors.As(err, &unbound) || !slices.Equal(unbound.Credentials, []string{"0000010099 (P08)"}) || unbound.JA() == "" {
 			t.Errorf("bound to an ended permit: %v", err)
 		}
-		if len(o.dir.Credentials(clock.Now())) != 9 {
+		if len(o.dir.Credentials(clock.Now())) != 10 {
 			t.Error("half of an import was kept")
 		}
 	})
