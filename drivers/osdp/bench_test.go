@@ -4,11 +4,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
-	"sekimori/drivers/drivertest"
 	"sekimori/drivers/osdp"
 )
 
@@ -69,33 +67,4 @@ func cardToReading(b *testing.B, baud int, secure bool) {
 	b.ReportMetric(ms(took[len(took)*99/100]), "p99-ms")
 	b.ReportMetric(float64(bytes)*5000/float64(baud), "limit-ms")
 	b.ReportMetric(0, "ns/op")
-}
-
-// started runs all readers of a bus until the test ends.
-func started(t testing.TB, bus *osdp.Bus) []*drivertest.Recorder {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	t.Cleanup(wg.Wait)
-	t.Cleanup(cancel)
-	recs := []*drivertest.Recorder{}
-	for _, r := range bus.Readers() {
-		rec := &drivertest.Recorder{}
-		recs = append(recs, rec)
-		wg.Go(func() {
-			if err := r.Run(ctx, rec); err != nil {
-				t.Errorf("Run: %v", err)
-			}
-		})
-	}
-	return recs
-}
-
-func await(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for limit := time.Now().Add(10 * time.Second); !ok(); time.Sleep(200 * time.Microsecond) {
-		if time.Now().After(limit) {
-			t.Fatalf("waited 10 s for: %s", what)
-		}
-	}
 }

@@ -45,7 +45,7 @@ var Bauds = []int{9600, 19200, 38400, 57600, 115200, 230400}
 const (
 	// DefaultPoll is for while people are about. Below 57600 baud an exchange
 	// takes longer than that, so polls follow each other without a pause.
-	DefaultPoll = 5 * time.Millisecond
+	DefaultPoll = 4 * time.Millisecond
 	// DefaultRest is for when nobody is.
 	DefaultRest = 120 * time.Millisecond
 )

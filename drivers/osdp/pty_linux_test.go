@@ -1,17 +1,20 @@
 package osdp_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"slices"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/creack/pty"
 
+	"sekimori/drivers/drivertest"
 	"sekimori/drivers/line"
 	"sekimori/drivers/osdp"
 )
@@ -164,4 +167,33 @@ func cpu(b *testing.B) time.Duration {
 		b.Fatal(err)
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// started runs all readers of a bus until the test ends.
+func started(t testing.TB, bus *osdp.Bus) []*drivertest.Recorder {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	t.Cleanup(wg.Wait)
+	t.Cleanup(cancel)
+	recs := []*drivertest.Recorder{}
+	for _, r := range bus.Readers() {
+		rec := &drivertest.Recorder{}
+		recs = append(recs, rec)
+		wg.Go(func() {
+			if err := r.Run(ctx, rec); err != nil {
+				t.Errorf("Run: %v", err)
+			}
+		})
+	}
+	return recs
+}
+
+func await(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for limit := time.Now().Add(10 * time.Second); !ok(); time.Sleep(200 * time.Microsecond) {
+		if time.Now().After(limit) {
+			t.Fatalf("waited 10 s for: %s", what)
+		}
+	}
 }
