@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -70,14 +71,21 @@ func repo() string {
 	return filepath.Join(filepath.Dir(file), "..", "..")
 }
 
+// freePort finds an address that a hub can listen on later. It is below the ports
+// that systems give to outgoing connections (32768 and up on Linux): one of those
+// would be taken by somebody's connection now and then.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000)))
+		if err != nil {
+			continue // taken
+		}
+		l.Close()
+		return l.Addr().String()
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no free port")
+	return ""
 }
 
 // prepare initialises hub, keys, people and devices, and starts the simulator.
