@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/creack/pty"
+
 	"sekimori/agent"
 	"sekimori/agent/internal/journal/disk"
 	"sekimori/drivers/line"
@@ -500,6 +502,8 @@ func TestWorkshop(t *testing.T) {
 	}
 	watchOne(t, sim, w, terminal)
 	probeAll(t, sim)
+	blinkOne(t, sim, w, "D31-in", "green")
+	blinkOne(t, sim, w, "D31-in-finger", "purple")
 
 	// The service holds the port: say so, and the way out.
 	stop := serving(t, s)
@@ -582,6 +586,50 @@ func watchOne(t *testing.T, sim *simulated, w *agent.Workshop, terminal *prompte
 	cancel()
 	if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
 		t.Errorf("watch: %v", err)
+	}
+}
+
+// blinkOne looks for a reader by its lamp.
+func blinkOne(t *testing.T, sim *simulated, w *agent.Workshop, id, colour string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- w.Blink(ctx, id) }()
+	eventually(t, id+" blinks", func() bool { return sim.view().Readers[id].LED == colour })
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("blink %s: %v", id, err)
+	}
+}
+
+// Beside a controller that is already there one listens and sends nothing. The
+// frames are published ones: a poll, and a card of 26 bits.
+func TestWatchPort(t *testing.T) {
+	ptmx, tty, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ptmx.Close()
+	defer tty.Close()
+	out := &lines{}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- agent.WatchPort(ctx, out, tty.Name(), 9600, false) }()
+	said := func() bool {
+		// Again and again: what was written before the port was opened is lost.
+		_, err := ptmx.Write([]byte{
+			0xFF, 0x53, 0x00, 0x08, 0x00, 0x06, 0x60, 0x89, 0xCC, // POLL
+			0xFF, 0x53, 0x80, 0x10, 0x00, 0x05, 0x50, 0x00, 0x01, 0x1A, 0x00, 0xA0, 0x00, 0x00, 0x35, 0x21, 0xEE, // RAW
+		})
+		return err == nil && strings.Contains(out.String(), "RAW")
+	}
+	eventually(t, "a card in words", said)
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if text := out.String(); strings.Contains(text, "POLL") || strings.Contains(strings.ToUpper(text), "A0") || !strings.Contains(text, "26 bits") {
+		t.Errorf("said: %s", text)
 	}
 }
 

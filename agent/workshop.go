@@ -122,9 +122,11 @@ func (w *Workshop) with(ctx context.Context, r ReaderSettings, h *hearing, ready
 	if errors.As(asError(f.driver), &without) {
 		return without
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	// The reader runs until do has returned: who is interrupted may still put out
+	// a lamp, or finish what was begun.
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan error, 1)
-	go func() { done <- f.driver.Run(ctx, h) }()
+	go func() { done <- f.driver.Run(running, h) }()
 	defer func() {
 		cancel()
 		err = errors.Join(err, <-done)

@@ -99,7 +99,7 @@ func blinkOSDP(ctx context.Context, bus *osdp.Bus, id string) error {
 	if err != nil {
 		return err
 	}
-	if err := r.Blink(ctx, true); err != nil {
+	if err := r.Blink(ctx, true); err != nil && ctx.Err() == nil {
 		return err
 	}
 	<-ctx.Done()
