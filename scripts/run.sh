@@ -84,10 +84,32 @@ wait_for "$scratch/hub.log" '"hub is up"' 30
 
 for id in DC-31 DC-21; do
   example=configs/agent-$(tr -d - <<<"${id,,}").yaml
-  sed -e "s#scratch/sim#$scratch/sim#; s#scratch/$id#$scratch/$id#; s#localhost:8883#localhost:$mqtt#; s#localhost:8443#localhost:$https#" \
+  sed -e "s#scratch/sim#$scratch/sim#g; s#scratch/$id#$scratch/$id#; s#localhost:8883#localhost:$mqtt#; s#localhost:8443#localhost:$https#" \
     "$example" > "$scratch/$id.yaml"
   [ -e "$scratch/$id/identity/device.crt" ] ||
     hub enrol-code "$id" --as P01 | "$bin/sekimori-agent" enrol --settings "$scratch/$id.yaml"
+done
+
+# The readers of D31 get keys of their own, and two people lay a finger on its
+# module until it has them: what an installer does once, before the service runs.
+readers() { "$bin/sekimori-agent" readers "$@" --settings "$scratch/DC-31.yaml" >>"$scratch/readers.log" 2>&1; }
+touch_until() { # pid finger
+  while kill -0 "$1" 2>/dev/null; do
+    sleep 1.2
+    "$bin/sekimori-sim" finger D31-fp "$2" --for 600ms --dir "$scratch/sim" >/dev/null 2>&1 || true
+  done
+}
+if [ ! -e "$scratch/commissioned" ]; then
+  say '読取装置に鍵を渡し、指を登録しています… (giving the readers keys, enrolling two fingers)'
+  for r in D31-in D31-out D31-fp; do readers commission "$r" || die "鍵を渡せませんでした。$scratch/readers.log を見てください。(see $scratch/readers.log)"; done
+  for f in 1:P01 7:P07; do
+    readers enrol D31-fp "${f%:*}" & enrol=$!
+    touch_until "$enrol" "${f#*:}"
+    wait "$enrol" || die "指を登録できませんでした。$scratch/readers.log を見てください。(see $scratch/readers.log)"
+  done
+  : > "$scratch/commissioned"
+fi
+for id in DC-31 DC-21; do
   "$bin/sekimori-agent" run --settings "$scratch/$id.yaml" >>"$scratch/$id.log" 2>&1 9>&- & pids+=($!)
 done
 "$bin/sekimori-sim" play --dir "$scratch/sim" firmware-sim/scenarios/morning.yaml >"$scratch/play.log" 2>&1 9>&- & pids+=($!)

@@ -235,8 +235,24 @@ func (t *town) controller(ctx context.Context, id string) error {
 	if _, err := once(ctx, code+"\n", filepath.Join(t.bin, "sekimori-agent"), "enrol", "--settings", t.path(name)); err != nil {
 		return err
 	}
+	for _, reader := range secured(string(text)) {
+		if _, err := once(ctx, "", filepath.Join(t.bin, "sekimori-agent"), "readers", "commission", reader, "--settings", t.path(name)); err != nil {
+			return err
+		}
+	}
 	_, err = t.start(id, "sekimori-agent", "run", "--settings", t.path(name))
 	return err
+}
+
+// secured lists the readers of a settings file that want a key of their own.
+func secured(text string) (readers []string) {
+	for line := range strings.Lines(text) {
+		rest, ok := strings.CutPrefix(strings.TrimSpace(line), "- {id: ")
+		if id, _, _ := strings.Cut(rest, ","); ok && strings.Contains(rest, "link: secure") {
+			readers = append(readers, id)
+		}
+	}
+	return readers
 }
 
 // code is an enrolment code for a device.

@@ -96,7 +96,7 @@ func (a *app) passVerb() *cobra.Command {
 	var p play.Passage
 	p.SetDefaults()
 	think, wait, walk := p.Think.D(), p.Wait.D(), p.Walk.D()
-	v := verb(groupPeople, "pass READER", "一人が通る: かざし、暗証番号を打ち、解錠を待ち、開け、通り、閉める",
+	v := verb(groupPeople, "pass READER", "一人が通る: かざし、暗証番号を打つか指を当て、解錠を待ち、開け、通り、閉める",
 		"  sekimori-sim pass D31-in --card 0000012345 --pin 7007#", func(ctx context.Context, args []string) error {
 			p.Reader, p.Think, p.Wait, p.Walk = args[0], settings.Every(think), settings.Every(wait), settings.Every(walk)
 			c := a.client()
@@ -117,6 +117,8 @@ func (a *app) passVerb() *cobra.Command {
 		})
 	v.Flags().StringVar(&p.Card, "card", "", "カードの`番号`か名前")
 	v.Flags().StringVar(&p.PIN, "pin", "", "`暗証番号`(終わりの # まで)")
+	v.Flags().StringVar(&p.Sensor, "sensor", "", "指を当てる`照合装置`")
+	v.Flags().StringVar(&p.Finger, "finger", "", "指の`名前`(--sensor とともに)")
 	v.Flags().DurationVar(&think, "think", think, "かざしてから打つまでの`間`")
 	v.Flags().DurationVar(&wait, "wait", wait, "解錠を待つ`長さ`")
 	v.Flags().DurationVar(&walk, "walk", walk, "開けてから閉めるまでの`長さ`")

@@ -32,7 +32,10 @@ type Outcome struct {
 	AfterMS float64 `json:"after_ms"`
 }
 
-// Pass is a person's passage: card, PIN, wait for the release, open, walk,
+// touchMS is how long a finger rests on a sensor.
+const touchMS = 800
+
+// Pass is a person's passage: card, PIN or finger, wait for the release, open, walk,
 // close. A door that does not release is an outcome, not an error.
 func Pass(ctx context.Context, c Control, p Passage) (Outcome, error) {
 	s, err := c.State(ctx)
@@ -50,11 +53,21 @@ func Pass(ctx context.Context, c Control, p Passage) (Outcome, error) {
 			return out, err
 		}
 	}
-	if p.PIN != "" {
+	for _, second := range []struct {
+		given bool
+		path  string
+		body  any
+	}{
+		{p.PIN != "", api.Reader(p.Reader, "keys"), api.KeysBody{Keys: p.PIN}},
+		{p.Finger != "", api.Reader(p.Sensor, "finger"), api.FingerBody{Finger: p.Finger, MS: touchMS}},
+	} {
+		if !second.given {
+			continue
+		}
 		if p.Card != "" && !sleep(ctx, p.Think.D()) {
 			return out, ctx.Err()
 		}
-		if last, err = c.Post(ctx, api.Reader(p.Reader, "keys"), api.KeysBody{Keys: p.PIN}); err != nil {
+		if last, err = c.Post(ctx, second.path, second.body); err != nil {
 			return out, err
 		}
 	}

@@ -88,8 +88,10 @@ type Cable struct {
 type Passage struct {
 	Reader string            `yaml:"reader" settings:"required"`
 	Card   string            `yaml:"card"`
-	PIN    string            `yaml:"pin"`   // with its closing '#', if the reader wants one
-	Think  settings.Duration `yaml:"think"` // from the card to the first key
+	PIN    string            `yaml:"pin"`    // with its closing '#', if the reader wants one
+	Sensor string            `yaml:"sensor"` // fingerprint module for the finger
+	Finger string            `yaml:"finger"` // by name; with sensor
+	Think  settings.Duration `yaml:"think"`  // from the card to the first key or the finger
 	Wait   settings.Duration `yaml:"wait"`  // for the release
 	Walk   settings.Duration `yaml:"walk"`  // from opening to closing
 }
