@@ -202,14 +202,20 @@ type fittedReader struct {
 	Link                   mark
 }
 
+// driverWords are kinds of reader as people call them.
+var driverWords = map[string]string{"osdp": "OSDP", "wiegand": "Wiegand", "pn532": "非接触IC", "fingerprint": "指紋照合"}
+
 func fitted(e register.Equipped) (out []fittedReader) {
 	for _, r := range e.Readers {
-		f := fittedReader{ID: string(r.Reader), Way: "入", Proof: register.ProofLabel(r.Proof), Driver: r.Driver, Link: mark{"warn", "保護なし"}}
+		f := fittedReader{ID: string(r.Reader), Way: "入", Proof: register.ProofLabel(r.Proof), Driver: r.Driver, Link: mark{"warn", "配線の保護なし"}}
+		if word, ok := driverWords[r.Driver]; ok {
+			f.Driver = word
+		}
 		if r.Direction == record.DirectionOut {
 			f.Way = "出"
 		}
 		if r.Secure {
-			f.Link = mark{"ok", "保護あり"}
+			f.Link = mark{"ok", "配線の保護あり"}
 		}
 		out = append(out, f)
 	}
