@@ -26,7 +26,7 @@ func NTAG424() []byte { return []byte{0xD2, 0x76, 0x00, 0x00, 0x85, 0x01, 0x01} 
 type card struct {
 	chip   Chip
 	until  time.Duration // 0: until taken away
-	halted bool          // released; says nothing until it has lost its power
+	halted bool          // says nothing until InSelect, or until it has lost its power
 	applet applet
 }
 
@@ -42,6 +42,12 @@ func newCard(c Chip, until time.Duration, random io.Reader) *card {
 func (k *card) power() {
 	k.halted, k.applet.selected = false, false
 	k.applet.end(swOK)
+}
+
+// halt ends the talk with the card.
+func (k *card) halt() {
+	k.power()
+	k.halted = true
 }
 
 // ats of an NTAG 424 DNA, behind its own length.

@@ -66,8 +66,10 @@ func (m *Module) obey(data []byte) (answer []byte, wait bool) {
 	case inThru, inATR:
 		return append(head, timeOut), false // no card that talks so
 	case inDeselect, inRelease:
-		return append(head, m.release(args[0])), false
-	case inSelect, inPSL:
+		return append(head, m.release(args[0], code == inRelease)), false
+	case inSelect:
+		return append(head, m.wake(args[0])), false
+	case inPSL:
 		if m.target(args[0]) == nil {
 			return append(head, wrongUse), false
 		}
@@ -137,7 +139,7 @@ func (m *Module) diagnose(head, args []byte) []byte {
 	case 0x01, 0x02, 0x07:
 		return append(head, 0x00)
 	case 0x06:
-		if t := m.target(1); t == nil || !slices.Contains(m.cards, t) {
+		if !m.hears(m.target(1)) {
 			return append(head, timeOut)
 		}
 		return append(head, 0x00)
@@ -185,18 +187,35 @@ func (m *Module) target(number byte) *card {
 	return m.targets[number-1]
 }
 
-// release halts one target, or all for 0.
-func (m *Module) release(number byte) byte {
+// hears tells whether a target is still there and has not been halted.
+func (m *Module) hears(t *card) bool { return t != nil && !t.halted && slices.Contains(m.cards, t) }
+
+// release halts one target, or all for 0, and on demand forgets it too.
+func (m *Module) release(number byte, forget bool) byte {
 	if number > maxTargets {
 		return wrongUse
 	}
 	for i, t := range m.targets {
 		if t != nil && (number == 0 || int(number) == i+1) {
-			t.halted, m.targets[i] = true, nil
-			t.applet.selected = false
-			t.applet.end(swOK)
+			t.halt()
+			if forget {
+				m.targets[i] = nil
+			}
 		}
 	}
+	return heardWell
+}
+
+// wake is InSelect: a target that was deselected talks again, from the start.
+func (m *Module) wake(number byte) byte {
+	t := m.target(number)
+	switch {
+	case t == nil:
+		return wrongUse
+	case !slices.Contains(m.cards, t):
+		return timeOut
+	}
+	t.halted = false
 	return heardWell
 }
 
@@ -206,7 +225,7 @@ func (m *Module) exchange(number byte, command []byte) []byte {
 	switch {
 	case t == nil:
 		return []byte{wrongUse}
-	case !slices.Contains(m.cards, t) || !t.isoDEP() || spend(&m.tears):
+	case !m.hears(t) || !t.isoDEP() || spend(&m.tears):
 		return []byte{timeOut}
 	}
 	return append([]byte{heardWell}, t.applet.exchange(command)...)
