@@ -18,7 +18,10 @@ const (
 	answerTimeout = 20 * time.Second
 	// silentBeats is how many heartbeats may go unanswered.
 	silentBeats = 3
-	maxAsked    = 8 // questions out; when more are unanswered, all are forgotten
+	// firstBeat is soon, so that readers that came up after the first question are
+	// not shown as silent for a whole heartbeat.
+	firstBeat = 2 * time.Second
+	maxAsked  = 8 // questions out; when more are unanswered, all are forgotten
 )
 
 // session is one connection's conversation.
@@ -42,7 +45,7 @@ type session struct {
 
 // listen handles what the hub says until the link is lost.
 func (s *session) listen(ctx context.Context) error {
-	beat := clock.NewTimer(s.Every)
+	beat := clock.NewTimer(min(firstBeat, s.Every))
 	defer beat.Stop()
 	silence := time.NewTimer(answerTimeout)
 	defer silence.Stop()
