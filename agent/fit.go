@@ -130,7 +130,7 @@ func (r ReaderSettings) pn532(ring keyring.Ring) (drivers.Reader, error) {
 		if err != nil {
 			return nil, err
 		}
-		c.Proof = pn532.Proof{Key: key, Demand: drivers.ProofCryptographic}
+		c.Proof = r.CardKey.proof(key)
 	}
 	return pn532.New(c, line.Serial(r.Port, r.baud()))
 }

@@ -35,7 +35,8 @@ type ReaderSettings struct {
 	// different makes give one number for one card.
 	Form string `yaml:"form"`
 	// Proof is what a card must show: uid_only, or cryptographic.
-	Proof string `yaml:"proof" settings:"enum=uid_only|cryptographic"`
+	Proof   string           `yaml:"proof" settings:"enum=uid_only|cryptographic"`
+	CardKey *CardKeySettings `yaml:"card_key"` // with proof: cryptographic
 
 	D0     string `yaml:"d0"`
 	D1     string `yaml:"d1"`
@@ -67,7 +68,7 @@ type keys struct{ needs, may []string }
 var readerKeys = map[string]keys{
 	driverOSDP:        {needs: []string{"bus"}, may: []string{"link", "address", "checksum", "biometric", "form"}},
 	driverWiegand:     {needs: []string{"d0", "d1", "keypad"}, may: []string{"led", "buzzer", "tamper", "hold", "active_low", "formats", "entries", "key_gap"}},
-	driverPN532:       {needs: []string{"port"}, may: []string{"baud", "form", "proof"}},
+	driverPN532:       {needs: []string{"port"}, may: []string{"baud", "form", "proof", "card_key"}},
 	driverFingerprint: {needs: []string{"port"}, may: []string{"baud", "address", "link", "security_level"}},
 }
 
@@ -75,7 +76,7 @@ var readerKeys = map[string]keys{
 func (r *ReaderSettings) set() map[string]bool {
 	return map[string]bool{
 		"link": r.Link != "", "bus": r.Bus != "", "address": r.Address != 0, "checksum": r.Checksum, "biometric": r.Biometric,
-		"port": r.Port != "", "baud": r.Baud != 0, "security_level": r.Level != 0, "form": r.Form != "", "proof": r.Proof != "",
+		"port": r.Port != "", "baud": r.Baud != 0, "security_level": r.Level != 0, "form": r.Form != "", "proof": r.Proof != "", "card_key": r.CardKey != nil,
 		"d0": r.D0 != "", "d1": r.D1 != "", "led": r.LED != "", "buzzer": r.Buzzer != "", "tamper": r.Tamper != "", "keypad": r.Keypad != nil,
 		"hold": r.Hold != "", "active_low": len(r.ActiveLow) > 0, "formats": len(r.Formats) > 0, "entries": len(r.Entries) > 0, "key_gap": r.KeyGap.D() != 0,
 	}
@@ -109,6 +110,11 @@ func (r *ReaderSettings) Validate(v *settings.Validator) {
 	}
 	if r.Driver == driverWiegand {
 		r.validateWiegand(v)
+	}
+	if r.CardKey != nil && r.Driver == driverPN532 && r.proof() != record.ProofCryptographic {
+		v.Fault("card_key", settings.Message{Code: "unused",
+			JA: "card_key は proof: cryptographic のときだけ使います", EN: "card_key is used with proof: cryptographic only.",
+			FixJA: "proof: cryptographic を書くか、card_key を消してください", FixEN: "Write proof: cryptographic, or remove card_key."})
 	}
 	if err := line.CheckName(r.Port); r.Port != "" && err != nil {
 		v.Fault("port", settings.Message{Code: "bad-port",
