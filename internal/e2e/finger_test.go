@@ -95,7 +95,7 @@ func (c *city) rested(side string) {
 		r := c.ctl.state().Readers[side+"-fp"]
 		return !c.asked(side) && !r.Fingerprint.Touched
 	})
-	time.Sleep(300 * time.Millisecond)
+	time.Sleep(500 * time.Millisecond)
 }
 
 // asked tells whether the ring of the module asks for a finger.

@@ -238,8 +238,8 @@ func sleepUntil(ctx context.Context, t time.Time) bool {
 			return false
 		}
 	}
-	if d := time.Until(t); d > 0 {
-		nap(d)
+	for d := time.Until(t); d > 0 && ctx.Err() == nil; d = time.Until(t) {
+		nap(d) // a signal may cut it short
 	}
 	return ctx.Err() == nil
 }

@@ -92,8 +92,8 @@ type Passage struct {
 	Sensor string            `yaml:"sensor"` // fingerprint module for the finger
 	Finger string            `yaml:"finger"` // by name; with sensor
 	Think  settings.Duration `yaml:"think"`  // from the card to the first key or the finger
-	Wait   settings.Duration `yaml:"wait"`  // for the release
-	Walk   settings.Duration `yaml:"walk"`  // from opening to closing
+	Wait   settings.Duration `yaml:"wait"`   // for the release
+	Walk   settings.Duration `yaml:"walk"`   // from opening to closing
 }
 
 // SetDefaults is a person in no hurry.
