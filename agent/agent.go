@@ -133,7 +133,7 @@ func Enrol(ctx context.Context, c Config, code string) error {
 	if err != nil {
 		return err
 	}
-	return timekeeper.Begin(c.StateDir, host.BootID(), hubTime)
+	return errors.Join(timekeeper.Begin(c.StateDir, host.BootID(), hubTime), host.GiveBack(c.StateDir))
 }
 
 // Checkpoint is the newest signed checkpoint of the hub's ledger that this

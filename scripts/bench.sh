@@ -12,9 +12,10 @@ cd "$(dirname "$0")/.."
 
 dir=${BENCHDIR:-${TMPDIR:-/tmp}}
 mkdir -p bin/tools "$dir"
-go build -trimpath -buildvcs=false -o bin/tools/ ./internal/bench ./agent/internal/bench/loadgen
+go build -trimpath -buildvcs=false -o bin/tools/ ./internal/bench ./internal/bench/readers ./agent/internal/bench/loadgen
 # shellcheck disable=SC2086  # several flags in one variable
 bin/tools/bench -bin bin -tools bin/tools -dir "$dir" ${BENCHFLAGS:-}
+bin/tools/readers -bin bin -dir "$dir"
 
 [ -n "${BENCH:-}" ] || exit 0
 mapfile -t packages < <(grep -rl --include='*_test.go' '^func Benchmark' . | xargs -r -n1 dirname | sort -u)

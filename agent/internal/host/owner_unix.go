@@ -6,14 +6,14 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"syscall"
 )
 
 // GiveBack makes files that root has just made below dir the property of dir's
 // owner, who is the service's user: a tool run with sudo must not leave a file
 // behind that the service cannot read. It does nothing for anybody but root, and
-// follows no links.
+// follows no links, not even one that is put in its way meanwhile: who runs the
+// service must not become the owner of anything else by it.
 func GiveBack(dir string) error {
 	if os.Geteuid() != 0 {
 		return nil
@@ -29,7 +29,12 @@ func GiveBack(dir string) error {
 	if !ok || owner.Uid == 0 {
 		return nil
 	}
-	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -40,6 +45,6 @@ func GiveBack(dir string) error {
 		if is, ok := info.Sys().(*syscall.Stat_t); !ok || is.Uid != 0 || is.Nlink > 1 && !d.IsDir() {
 			return nil // not root's, or a link to a file elsewhere
 		}
-		return os.Lchown(path, int(owner.Uid), int(owner.Gid))
+		return root.Lchown(path, int(owner.Uid), int(owner.Gid))
 	})
 }

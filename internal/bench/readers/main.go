@@ -38,7 +38,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.bin, "bin", "bin", "folder of the built programs")
 	flag.StringVar(&o.dir, "dir", os.TempDir(), "where the scratch folder is made")
-	flag.IntVar(&o.cards, "cards", 300, "cards of each latency figure")
+	flag.IntVar(&o.cards, "cards", 150, "cards of each latency figure")
 	flag.IntVar(&o.burst, "burst", 1000, "cards of the burst")
 	flag.DurationVar(&o.idle, "idle", 10*time.Second, "how long processor time is counted")
 	flag.StringVar(&o.only, "only", "", "measure only wires whose name has this in it, such as 115200")

@@ -98,7 +98,7 @@ func (b *bench) stall(ctx context.Context, w wire) error {
 				*into = append(*into, got.at-at)
 			}
 		}
-		b.line("a reply 400 ms late, card at that reader", "p99 "+ms(own.Quantiles().P99)+" ms", "", "≤ "+ms(late+replyTimeout))
+		b.line("a reply 400 ms late, card at that reader", "p99 "+ms(own.Quantiles().P99)+" ms", "", "≤ "+ms(late+replyTimeout+w.limit(2)+3*w.cycle(2)))
 		b.line("  and at its neighbour", "p99 "+ms(neighbour.Quantiles().P99)+" ms", "", "≤ "+ms(replyTimeout+w.limit(2)+3*w.cycle(2)))
 		return nil
 	})
