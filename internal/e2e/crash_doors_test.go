@@ -94,8 +94,9 @@ func (b *book) unlocksHaveRows(seen []happening) (pulses int, f faults) {
 }
 
 // openingsHaveRows: where a door was unlocked by its relay alone and opened
-// before the eyes of a program that lived on, one passage under that grant was
-// written down.
+// before the eyes of a program that lived on, one passage was written down, under
+// the grant that unlocked it or under one that took its place before the opening:
+// somebody else's card while the lock is still released.
 func (s *storm) openingsHaveRows(b *book, seen []happening) (openings int, f faults) {
 	ahead, passages := asleep(), b.passages()
 	causes := map[string][]string{}
@@ -115,9 +116,14 @@ func (s *storm) openingsHaveRows(b *book, seen []happening) (openings int, f fau
 				continue
 			}
 			openings++
-			by := b.newestGrant(h.Door, p.At+ahead)
-			if n := len(passages[by.passage.Grant]); n != 1 {
-				f.add("%s opened at %v, unlocked at %v, under the grant of ledger row %d, which has %d passages: %s",
+			by, n := b.newestGrant(h.Door, p.At+ahead), 0
+			for _, x := range b.facts {
+				if x.Kind == "access_granted" && x.passage.Door == h.Door && by.Mono <= x.Mono && x.Mono <= h.At+ahead {
+					n += len(passages[x.passage.Grant])
+				}
+			}
+			if n != 1 {
+				f.add("%s opened at %v, unlocked at %v, under the grant of ledger row %d; %d passages under it and those until then: %s",
 					h.Door, h.At, p.At, by.Index, n, b.around(h.Door, h.At+ahead))
 			}
 		}

@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"net/http"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -41,6 +42,12 @@ var sides = map[string]outfit{
 			"{id: D31-out-fp, direction: out, driver: fingerprint, link: secure, port: scratch/sim/DC-31.fp1}",
 		},
 	},
+}
+
+// finger lays a finger on a fingerprint module for as long as people do.
+func (s *simulator) finger(reader, name string) {
+	s.t.Helper()
+	s.must(http.MethodPost, "/v1/readers/"+reader+"/finger", map[string]string{"finger": name}, nil)
 }
 
 // readers runs an installer's command at DC-31, whose service stands still.

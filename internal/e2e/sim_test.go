@@ -112,12 +112,6 @@ func (s *simulator) keys(reader, keys string) {
 	s.must(http.MethodPost, "/v1/readers/"+reader+"/keys", map[string]string{"keys": keys}, nil)
 }
 
-// finger lays a finger on a fingerprint module for as long as people do.
-func (s *simulator) finger(reader, name string) {
-	s.t.Helper()
-	s.must(http.MethodPost, "/v1/readers/"+reader+"/finger", map[string]string{"finger": name}, nil)
-}
-
 func (s *simulator) act(door, act string, body map[string]any) {
 	s.t.Helper()
 	if body == nil {
