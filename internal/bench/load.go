@@ -22,7 +22,7 @@ func (b *bench) idle(ctx context.Context) error {
 	if err := pause(ctx, rest); err != nil {
 		return err
 	}
-	agents := map[string]string{"DC-31": "2 OSDP readers polled at 38400 baud", "DC-21": "1 Wiegand reader"}
+	agents := map[string]string{"DC-31": "2 OSDP readers, secure, 38400 baud; a module", "DC-21": "1 Wiegand reader"}
 	before := map[string]float64{}
 	for id := range agents {
 		u, err := usageOf(b.town.proc(id).cmd.Process.Pid)
