@@ -121,7 +121,12 @@ func (r *rig) declare(p record.PersonID, v ledger.Resolved, from time.Time) {
 	r.since[p][v.Section] = from
 }
 
-func newRig(tb testing.TB) *rig {
+// newRig takes a gap for what it is after 50 ms, so that tests of gaps are short.
+func newRig(tb testing.TB) *rig { tb.Helper(); return newPatientRig(tb, 50*time.Millisecond) }
+
+// newPatientRig is for devices whose batches are lost again and again, and which
+// do go back for them.
+func newPatientRig(tb testing.TB, patient time.Duration) *rig {
 	tb.Helper()
 	st, err := sqlite.Open(tb.Context(), filepath.Join(tb.TempDir(), "hub.db"), sqlite.Options{})
 	if err != nil {
@@ -141,7 +146,7 @@ func newRig(tb testing.TB) *rig {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	r.in.SetPatience(50 * time.Millisecond)
+	r.in.SetPatience(patient)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- r.in.Run(ctx) }()

@@ -189,7 +189,7 @@ func TestBasis(t *testing.T) {
 // Many devices at once, some batches lost on the way, some twice: every event is
 // there once, in order, and the receipts never promised more.
 func TestManyDevices(t *testing.T) {
-	r := newRig(t)
+	r := newPatientRig(t, time.Hour)
 	const devices, events = 8, 120
 	var list []*device
 	for n := range devices {
