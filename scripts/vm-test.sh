@@ -64,11 +64,11 @@ fetch() ( # packages of exactly this version, as any user
 build_kernel() {
 	say "fetching kernel $release ($version) into $cache"
 	rm -rf "$kernel"
-	mkdir -p "$kernel/tmp/root" "$kernel/tmp/module"
+	mkdir -p "$kernel/tmp/unpacked" "$kernel/tmp/module"
 	fetch "linux-image-$release" "linux-headers-$release" "linux-headers-${release%-*}-common" "linux-kbuild-$series" "linux-source-$series"
 	(
 		cd "$kernel/tmp"
-		for p in linux-image-* linux-headers-* linux-kbuild-*; do dpkg-deb -x "$p" root; done
+		for p in linux-image-* linux-headers-* linux-kbuild-*; do dpkg-deb -x "$p" unpacked; done
 		dpkg-deb --fsys-tarfile linux-source-*.deb | tar -xO "./usr/src/linux-source-$series.tar.xz" >source.tar.xz
 		from=linux-source-$series
 		tar -xJf source.tar.xz --strip-components=1 "$from/drivers/gpio/gpio-sim.c" "$from/drivers/gpio/gpiolib.h" "$from/kernel/irq/irq_sim.c"
@@ -80,13 +80,13 @@ build_kernel() {
 			-e '/^EXPORT_SYMBOL/d' kernel/irq/irq_sim.c >module/irq_sim.c
 		printf 'obj-m := gpio-sim.o\ngpio-sim-y := sim.o irq_sim.o\n' >module/Kbuild
 		# The packaged Makefile names its other half by where dpkg would install it.
-		headers=$PWD/root/usr/src/linux-headers-$release
-		sed -i "s#include /usr/src#include $PWD/root/usr/src#" "$headers/Makefile"
+		headers=$PWD/unpacked/usr/src/linux-headers-$release
+		sed -i "s#include /usr/src#include $PWD/unpacked/usr/src#" "$headers/Makefile"
 		env -u MAKEFLAGS -u MAKELEVEL make -s -C "$headers" M="$PWD/module" CC=gcc modules >make.log 2>&1 || { tail -n 20 make.log >&2; exit 1; }
 
-		cp "root/boot/vmlinuz-$release" ../vmlinuz
+		cp "unpacked/boot/vmlinuz-$release" ../vmlinuz
 		cp module/gpio-sim.ko ../2-gpio-sim.ko
-		find root/lib/modules -name 'configfs.ko*' -exec cp {} . \;
+		find unpacked/lib/modules -name 'configfs.ko*' -exec cp {} . \;
 		case $(echo configfs.ko*) in
 		*.xz) xz -dc configfs.ko.xz ;;
 		*.zst) zstd -qdc configfs.ko.zst ;;
