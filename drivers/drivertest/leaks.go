@@ -25,7 +25,7 @@ func leaks(t *testing.T, r Rig) {
 		until(t, 5*time.Second, "typed keys", func() bool { return len(rec.Readings()) == 2 })
 	}
 	for _, x := range rec.Readings() {
-		for _, text := range texts(t, x, &x, []drivers.Reading{x}, map[string]any{"r": x}) {
+		for _, text := range Texts(t, x, &x, []drivers.Reading{x}, map[string]any{"r": x}) {
 			for _, secret := range secretsOf(x) {
 				if strings.Contains(strings.ToLower(text), secret) {
 					t.Errorf("%q shows %q", text, secret)
@@ -44,17 +44,22 @@ func secretsOf(x drivers.Reading) []string {
 	if !x.Finger.IsZero() {
 		return nil // a place in a list
 	}
-	if x.Card.IsZero() {
+	card := x.Card
+	if !x.Claim.IsZero() {
+		card = x.Claim
+	}
+	if card.IsZero() {
 		return []string{x.Keys.Typed()}
 	}
-	bits := x.Card.Bits()
+	bits := card.Bits()
 	return []string{
 		fmt.Sprintf("%x", bits), fmt.Sprintf("% x", bits), strings.Trim(fmt.Sprint(bits), "[]"),
 		strings.ReplaceAll(strings.Trim(fmt.Sprint(bits), "[]"), " ", ","), fmt.Sprintf("%q", bits),
 	}
 }
 
-func texts(t *testing.T, values ...any) []string {
+// Texts is what values look like wherever somebody might print, log or send them.
+func Texts(t *testing.T, values ...any) []string {
 	t.Helper()
 	var out []string
 	for _, v := range values {

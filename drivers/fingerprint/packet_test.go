@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"sekimori/drivers/drivertest"
 	"sekimori/drivers/fingerprint"
 )
 
@@ -283,7 +284,7 @@ func FuzzParse(f *testing.F) {
 func TestSecretsRedact(t *testing.T) {
 	secret := pass(0x5EC1A700)
 	cfg := fingerprint.Config{Reader: "D31", Password: &secret}
-	for _, text := range shown(t, secret, &secret, cfg, &cfg, fingerprint.SetPassword(secret), fingerprint.VerifyPassword(secret),
+	for _, text := range drivertest.Texts(t, secret, &secret, cfg, &cfg, fingerprint.SetPassword(secret), fingerprint.VerifyPassword(secret),
 		[]fingerprint.Password{secret}, map[string]any{"p": secret}) {
 		for _, leak := range []string{"5ec1a700", "1589749504", "94 193 167", `^\xc1`} {
 			if strings.Contains(strings.ToLower(text), leak) {

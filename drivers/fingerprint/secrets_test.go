@@ -17,24 +17,6 @@ import (
 	"sekimori/drivers/fingerprint"
 )
 
-func shown(t *testing.T, values ...any) (out []string) {
-	t.Helper()
-	for _, v := range values {
-		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
-			out = append(out, fmt.Sprintf(verb, v))
-		}
-		enc, err := json.Marshal(v)
-		if err != nil {
-			t.Errorf("%T cannot be encoded: %v", v, err)
-		}
-		var b bytes.Buffer
-		slog.New(slog.NewTextHandler(&b, nil)).Info("x", "v", v)
-		slog.New(slog.NewJSONHandler(&b, nil)).Info("x", "v", v)
-		out = append(out, string(enc), b.String())
-	}
-	return out
-}
-
 // sources are the package's files without its tests.
 func sources(t *testing.T) (files []*ast.File) {
 	t.Helper()

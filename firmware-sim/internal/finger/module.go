@@ -15,6 +15,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"sekimori/firmware-sim/internal/uart"
 )
 
 // Confirmation codes.
@@ -46,7 +48,7 @@ type Config struct {
 
 // Module is one module. It is not safe for concurrent use.
 type Module struct {
-	scan scanner
+	scan uart.Scanner[packet]
 
 	address  uint32
 	password uint32
@@ -65,25 +67,24 @@ type Module struct {
 	light  Light
 
 	writes int // to flash
-	faults
+	faults uart.Faults
 }
 
 // Light is what the ring shows.
 type Light struct{ Mode, Speed, Color, Times byte }
 
-// faults are what goes wrong on demand, so many times.
-type faults struct{ blur, sums, lies int }
-
 // New makes a module with power on.
 func New(c Config) *Module {
-	m := &Module{address: c.Address, password: c.Password, capacity: c.Capacity, level: 3, packets: 2, pages: map[int]string{}}
+	m := &Module{address: c.Address, password: c.Password, capacity: c.Capacity, level: 3, packets: 2, pages: map[int]string{},
+		scan: uart.Scanner[packet]{Parse: parse}, faults: uart.Faults{Blur: 0, Sums: 0, Lie: 0}}
 	maps.Copy(m.pages, c.Templates)
 	return m
 }
 
 // PowerCut is a moment without power: pages, password and level stay.
 func (m *Module) PowerCut() {
-	m.scan, m.open, m.image, m.buffers, m.light = scanner{}, false, "", [2]string{}, Light{}
+	m.scan.Reset()
+	m.open, m.image, m.buffers, m.light = false, "", [2]string{}, Light{}
 }
 
 // Touch lays a finger on the sensor until a time.
@@ -120,32 +121,11 @@ const (
 )
 
 // Fail makes the next count of something go wrong; false for a kind it has not.
-func (m *Module) Fail(kind string, count int) bool {
-	switch kind {
-	case Blur:
-		m.blur = count
-	case Sums:
-		m.sums = count
-	case Lie:
-		m.lies = count
-	default:
-		return false
-	}
-	return true
-}
-
-// spend takes one of a fault, if any is left.
-func spend(n *int) bool {
-	if *n == 0 {
-		return false
-	}
-	*n--
-	return true
-}
+func (m *Module) Fail(kind string, count int) bool { return m.faults.Set(kind, count) }
 
 // Feed takes a byte from the wire and gives the bytes of an answer.
 func (m *Module) Feed(x byte, now time.Duration) []byte {
-	p, ok := m.scan.feed(x)
+	p, ok := m.scan.Feed(x)
 	if !ok || p.address != m.address || p.kind != kindCommand || len(p.payload) == 0 {
 		return nil
 	}
@@ -154,7 +134,7 @@ func (m *Module) Feed(x byte, now time.Duration) []byte {
 		answer = m.obey(p.payload[0], p.payload[1:], now)
 	}
 	b := packet{address: m.address, kind: kindAnswer, payload: answer}.bytes()
-	if spend(&m.sums) {
+	if m.faults.Spend(Sums) {
 		b[len(b)-1] ^= 0x5A
 	}
 	return b
@@ -201,7 +181,7 @@ func (m *Module) obey(code byte, args []byte, now time.Duration) []byte {
 func (m *Module) manage(code byte, args []byte) []byte {
 	switch code {
 	case 0x0D:
-		if !spend(&m.lies) {
+		if !m.faults.Spend(Lie) {
 			clear(m.pages)
 			m.writes++
 		}
@@ -236,7 +216,7 @@ func (m *Module) look(now time.Duration) []byte {
 	if !m.Touched(now) {
 		return []byte{noFinger}
 	}
-	m.image, m.blurred = m.finger, spend(&m.blur)
+	m.image, m.blurred = m.finger, m.faults.Spend(Blur)
 	return []byte{done}
 }
 
@@ -324,7 +304,7 @@ func (m *Module) remove(args []byte) []byte {
 	if !ok || first+n > m.capacity {
 		return []byte{badPage}
 	}
-	if spend(&m.lies) {
+	if m.faults.Spend(Lie) {
 		return []byte{done}
 	}
 	for page := first; page < first+n; page++ {

@@ -42,26 +42,6 @@ func sum(b []byte) (s uint16) {
 	return s
 }
 
-// scanner finds packets in bytes as they come.
-type scanner struct{ buf []byte }
-
-// feed takes one byte and gives the packet it ends, if it does.
-func (s *scanner) feed(x byte) (packet, bool) {
-	s.buf = append(s.buf, x)
-	for len(s.buf) > 0 {
-		switch p, n := parse(s.buf); {
-		case n > 0:
-			s.buf = s.buf[n:]
-			return p, true
-		case n < 0:
-			s.buf = s.buf[1:]
-		default:
-			return packet{}, false
-		}
-	}
-	return packet{}, false
-}
-
 // parse gives the packet that b begins with and its length; 0 for one that is
 // not complete, -1 for bytes that are none.
 func parse(b []byte) (packet, int) {

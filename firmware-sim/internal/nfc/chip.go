@@ -14,11 +14,13 @@ import (
 	"io"
 	"slices"
 	"time"
+
+	"sekimori/firmware-sim/internal/uart"
 )
 
 // Module is one module. It is not safe for concurrent use.
 type Module struct {
-	scan   scanner
+	scan   uart.Scanner[frame]
 	random io.Reader
 
 	awake   bool
@@ -33,11 +35,8 @@ type Module struct {
 	waiting []byte   // the listing that waits for a card
 	last    []byte   // the newest answer, for NACK
 
-	faults
+	faults uart.Faults
 }
-
-// faults are what goes wrong on demand, so many times.
-type faults struct{ sums, silences, tears int }
 
 const (
 	automaticRATS = 0x10
@@ -51,14 +50,15 @@ func New(random io.Reader) *Module {
 	if random == nil {
 		random = rand.Reader
 	}
-	m := &Module{random: random}
+	m := &Module{random: random, scan: uart.Scanner[frame]{Parse: parse}, faults: uart.Faults{Sums: 0, Silent: 0, Torn: 0}}
 	m.PowerCut()
 	return m
 }
 
 // PowerCut is a moment without power. The cards stay where they are.
 func (m *Module) PowerCut() {
-	m.scan, m.awake, m.deaf, m.params, m.retries = scanner{}, false, false, 0x14, forEver
+	m.scan.Reset()
+	m.awake, m.deaf, m.params, m.retries = false, false, 0x14, forEver
 	m.regs, m.waiting, m.last = map[uint16]byte{}, nil, nil
 	m.fieldOff()
 }
@@ -122,28 +122,7 @@ const (
 )
 
 // Fail makes the next count of something go wrong; false for a kind it has not.
-func (m *Module) Fail(kind string, count int) bool {
-	switch kind {
-	case Sums:
-		m.sums = count
-	case Silent:
-		m.silences = count
-	case Torn:
-		m.tears = count
-	default:
-		return false
-	}
-	return true
-}
-
-// spend takes one of a fault, if any is left.
-func spend(n *int) bool {
-	if *n == 0 {
-		return false
-	}
-	*n--
-	return true
-}
+func (m *Module) Fail(kind string, count int) bool { return m.faults.Set(kind, count) }
 
 // Feed takes a byte from the wire and gives the bytes of an answer.
 func (m *Module) Feed(x byte, now time.Duration) []byte {
@@ -151,7 +130,7 @@ func (m *Module) Feed(x byte, now time.Duration) []byte {
 		m.awake = x == 0x55 && !m.deaf
 		return nil
 	}
-	f, ok := m.scan.feed(x)
+	f, ok := m.scan.Feed(x)
 	if !ok {
 		return nil
 	}
@@ -169,7 +148,7 @@ func (m *Module) Feed(x byte, now time.Duration) []byte {
 	case wait:
 		m.waiting = f.data
 		return slices.Clone(ackFrame)
-	case spend(&m.silences):
+	case m.faults.Spend(Silent):
 		return nil
 	}
 	return append(slices.Clone(ackFrame), m.told(answer)...)
@@ -182,7 +161,7 @@ func (m *Module) told(answer []byte) []byte {
 		m.last = information(answer)
 	}
 	b := slices.Clone(m.last)
-	if spend(&m.sums) {
+	if m.faults.Spend(Sums) {
 		b[len(b)-2] ^= 0x5A
 	}
 	return b

@@ -225,7 +225,7 @@ func (m *Module) exchange(number byte, command []byte) []byte {
 	switch {
 	case t == nil:
 		return []byte{wrongUse}
-	case !m.hears(t) || !t.isoDEP() || spend(&m.tears):
+	case !m.hears(t) || !t.isoDEP() || m.faults.Spend(Torn):
 		return []byte{timeOut}
 	}
 	return append([]byte{heardWell}, t.applet.exchange(command)...)

@@ -56,26 +56,6 @@ func total(b []byte) (s byte) {
 	return s
 }
 
-// scanner finds frames in bytes as they come.
-type scanner struct{ buf []byte }
-
-// feed takes one byte and gives the frame it ends, if it does.
-func (s *scanner) feed(x byte) (frame, bool) {
-	s.buf = append(s.buf, x)
-	for len(s.buf) > 0 {
-		switch f, n := parse(s.buf); {
-		case n > 0:
-			s.buf = s.buf[n:]
-			return f, true
-		case n < 0:
-			s.buf = s.buf[1:]
-		default:
-			return frame{}, false
-		}
-	}
-	return frame{}, false
-}
-
 // parse gives the frame whose start code b begins with and its length without
 // the postamble; 0 for one that is not complete, -1 for bytes that are none. The
 // chip says nothing to a frame whose sums are wrong.
