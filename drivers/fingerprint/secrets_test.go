@@ -1,13 +1,10 @@
 package fingerprint_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"log/slog"
 	"path/filepath"
 	"slices"
 	"strconv"
